@@ -1,0 +1,144 @@
+//! What fetchers over HTTP share: one client, redirects that keep secrets at home, and answers
+//! read strictly.
+
+mod answer;
+mod redirect;
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, LOCATION};
+use reqwest::{Certificate, Method, Proxy, Response, StatusCode};
+use url::Url;
+
+pub(crate) use answer::{ContentRange, content_length, must_be_plain, refusal};
+use redirect::next_hop;
+
+use crate::error::{FetchError, Kind};
+use crate::options::ConfigError;
+
+/// How connections are made.
+pub(crate) struct Settings {
+    /// Time for name, connection and TLS.
+    pub(crate) connect_timeout: Duration,
+    /// The longest silence while an answer or its body is awaited.
+    pub(crate) read_timeout: Duration,
+    /// The `User-Agent`.
+    pub(crate) user_agent: String,
+    /// Authorities trusted beside those of the system.
+    pub(crate) authorities: Vec<Certificate>,
+    /// Which proxy; `None` as the environment says.
+    pub(crate) proxy: Option<ProxyChoice>,
+}
+
+/// A proxy that is configured, against what the environment says.
+pub(crate) enum ProxyChoice {
+    /// Connect directly.
+    Direct,
+    /// Through this one, for every scheme.
+    Through(Box<Proxy>),
+}
+
+/// An HTTP/1.1 client.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    read_timeout: Duration,
+}
+
+/// One request, before any redirect.
+pub(crate) struct Request<'a> {
+    pub(crate) method: Method,
+    pub(crate) url: &'a Url,
+    /// Headers for whichever host answers in the end.
+    pub(crate) headers: HeaderMap,
+    /// Headers for the origin of `url` alone.
+    pub(crate) secrets: HeaderMap,
+}
+
+/// Redirects followed for one request.
+const REDIRECTS: usize = 10;
+
+impl Client {
+    /// Builds a client. Nothing is connected yet.
+    pub(crate) fn build(settings: Settings) -> Result<Client, ConfigError> {
+        let mut builder = reqwest::Client::builder()
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(settings.connect_timeout)
+            .read_timeout(settings.read_timeout)
+            .user_agent(settings.user_agent)
+            // A fetcher keeps no memory: a connection ends with its body, also when that is dropped.
+            .pool_max_idle_per_host(0);
+        if !settings.authorities.is_empty() {
+            builder = builder.tls_certs_merge(settings.authorities);
+        }
+        builder = match settings.proxy {
+            None => builder,
+            Some(ProxyChoice::Direct) => builder.no_proxy(),
+            Some(ProxyChoice::Through(proxy)) => builder.proxy(*proxy),
+        };
+        let http = builder.build().map_err(|error| {
+            ConfigError::new(format!("the HTTP client cannot be made: {}", deepest(&error.without_url())))
+        })?;
+        Ok(Client { http, read_timeout: settings.read_timeout })
+    }
+
+    /// Sends `request` and follows up to ten redirects.
+    ///
+    /// Once a redirect leads to another origin (scheme, host or port) the secrets are gone for the
+    /// rest of the way. From https to http is refused. Errors name `request.url`, whoever answered.
+    pub(crate) async fn send(&self, request: Request<'_>) -> Result<Response, FetchError> {
+        let Request { method, url, headers, mut secrets } = request;
+        let mut at = url.clone();
+        for _ in 0..=REDIRECTS {
+            let mut all = headers.clone();
+            all.extend(secrets.clone());
+            let sent = self.http.request(method.clone(), at.clone()).headers(all).send().await;
+            let answer = sent.map_err(|error| self.failed(url, error))?;
+            if !redirects(answer.status()) {
+                return Ok(answer);
+            }
+            let location = answer.headers().get(LOCATION).map(|value| value.as_bytes());
+            let next = next_hop(&at, location).map_err(|why| FetchError::new(Kind::Other, url, why.to_string()))?;
+            if next.origin() != at.origin() {
+                secrets.clear();
+            }
+            at = next;
+        }
+        Err(FetchError::new(Kind::Other, url, format!("redirects more than {REDIRECTS} times")))
+    }
+
+    /// What an error of reqwest's means; its URL, which may hold a token, is taken out of it.
+    pub(crate) fn failed(&self, url: &Url, error: reqwest::Error) -> FetchError {
+        let error = error.without_url();
+        let (kind, detail) = if error.is_connect() {
+            let late = if error.is_timeout() { " in time" } else { "" };
+            (Kind::Unreachable, format!("no connection could be made{late}"))
+        } else if error.is_timeout() {
+            (Kind::Unreachable, format!("nothing was received for {}", humantime::format_duration(self.read_timeout)))
+        } else if error.is_body() || error.is_decode() {
+            (Kind::Incomplete, "the body broke off".to_owned())
+        } else if error.is_builder() {
+            // Not `Misconfigured`: a redirect can cause it, and no source may stop the polls for good.
+            (Kind::Other, "the request cannot be made".to_owned())
+        } else {
+            (Kind::Unreachable, "the request was not answered".to_owned())
+        };
+        FetchError::new(kind, url, detail).because(error)
+    }
+}
+
+fn redirects(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+/// The last error of a chain, which says what happened rather than where.
+fn deepest(error: &dyn std::error::Error) -> String {
+    let mut last = error;
+    while let Some(next) = last.source() {
+        last = next;
+    }
+    last.to_string()
+}

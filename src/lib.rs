@@ -1,0 +1,15 @@
+//! fetchd keeps a running server on its newest verified release and never drops a request
+//! doing it.
+//!
+//! A source *offers* a release. Its manifest is believed once the signature holds. The artifact
+//! becomes a candidate when it is on disk, verified when every check has passed, installed when it
+//! is at the program path, and confirmed when the process that runs it has served through its
+//! watch. Each word is a type, each arrow one function, and each type can be made only by the stage
+//! that earns it:
+//!
+//! ```text
+//! Release ──▶ Manifest ──▶ Candidate ──▶ Verified ──▶ Installed ──▶ Serving ──▶ Confirmed
+//!   fetch       trust        fetch         verify       install       restart      agent
+//! ```
+//!
+
