@@ -13,3 +13,17 @@
 //! ```
 //!
 
+#[cfg(feature = "agent")]
+pub mod checkpoint;
+#[cfg(feature = "agent")]
+pub mod clock;
+#[cfg(feature = "agent")]
+pub mod digest;
+#[cfg(feature = "agent")]
+pub mod durable;
+#[cfg(feature = "agent")]
+pub mod failure;
+#[cfg(feature = "agent")]
+pub mod spawn;
+#[cfg(feature = "agent")]
+pub mod units;
