@@ -1,0 +1,48 @@
+//! An HTTP server that can leave without cutting anybody off.
+//!
+//! ```no_run
+//! # async fn example(app: axum::Router) -> Result<(), Box<dyn std::error::Error>> {
+//! use fetchd::service::{Inherited, http::{self, Server}};
+//! use hyper_util::service::TowerToHyperService;
+//!
+//! // `Inherited::take()` belongs before the runtime is built; see its documentation.
+//! let mut inherited = Inherited::take()?;
+//! let server = Server::new(inherited.listen_or_bind("web", "127.0.0.1:8080")?);
+//! let summary = http::run_until_drained(inherited, server, TowerToHyperService::new(app)).await?;
+//! assert_eq!(summary.aborted, 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The drain
+//!
+//! 1. Listeners close at once. With a supervisor the queue is shared, so nothing waiting in it is
+//!    lost; a queue that is ours alone is emptied first.
+//! 2. Every response from now on carries `Connection: close`. Clients that are active leave by
+//!    themselves, having been answered.
+//! 3. For the lame-duck period (2 s) a connection that is silent is left alone: its
+//!    first byte may be on the way. Hyper's own graceful shutdown closes such a
+//!    connection at once, and with it the request.
+//! 4. Then connections that have been idle for the whole period are closed, each on its own clock.
+//! 5. What is in flight finishes, or is cut at the deadline.
+//!
+//! One race stays: the kernel may receive a request in the microseconds between the last look and
+//! the close of an idle connection. No server can remove it; after the lame-duck period
+//! it concerns only clients that sent nothing for that long.
+//!
+//! This is proved in `tests/service.rs`. A connection that was upgraded (a WebSocket) belongs to the
+//! program from then on and is not part of the drain.
+
+mod accept;
+mod answer;
+mod connection;
+mod control;
+mod drain;
+mod run;
+mod server;
+mod stream;
+
+pub use control::ControlStream;
+pub use drain::{Handle, Phase};
+pub use run::{OnSupervisorDeath, run_until_drained, run_until_drained_with};
+pub use server::{Server, Summary};

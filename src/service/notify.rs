@@ -1,0 +1,165 @@
+//! Tells the supervisor things, in the grammar of `sd_notify`.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Duration;
+
+/// Why a message did not reach the supervisor.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotifyError {
+    /// `NOTIFY_SOCKET` is neither a path nor an abstract name.
+    #[error("`{address}` is neither a path nor an abstract socket name")]
+    Address {
+        /// The value.
+        address: String,
+    },
+    /// The datagram could not be sent.
+    #[error("the supervisor could not be notified")]
+    Send(#[source] io::Error),
+}
+
+/// The way to the supervisor. Cheap to clone; one that leads nowhere accepts every message.
+#[derive(Debug, Clone, Default)]
+pub struct Notify {
+    to: Option<SocketAddr>,
+}
+
+/// A supervisor that does not read its socket may hold a message up this long and not longer.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Notify {
+    /// A way to the socket `address`: an absolute path, or `@name` for an abstract one.
+    ///
+    /// # Errors
+    ///
+    /// [`NotifyError::Address`] for anything else.
+    pub fn to(address: &OsStr) -> Result<Notify, NotifyError> {
+        let bytes = address.as_bytes();
+        let to = match bytes.first() {
+            Some(b'/') => SocketAddr::from_pathname(address),
+            Some(b'@') => SocketAddr::from_abstract_name(&bytes[1..]),
+            _ => return Err(NotifyError::Address { address: address.to_string_lossy().into_owned() }),
+        };
+        match to {
+            Ok(to) => Ok(Notify { to: Some(to) }),
+            Err(_) => Err(NotifyError::Address { address: address.to_string_lossy().into_owned() }),
+        }
+    }
+
+    /// True if somebody listens, as far as the environment says.
+    pub fn is_wanted(&self) -> bool {
+        self.to.is_some()
+    }
+
+    /// This process can take requests. In a handoff the old generation is told to leave after this.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Notify::send), like every function below.
+    pub fn ready(&self) -> Result<(), NotifyError> {
+        self.send("READY=1")
+    }
+
+    /// One line for people, shown by `fetchd status`.
+    pub fn status(&self, text: &str) -> Result<(), NotifyError> {
+        self.send(&format!("STATUS={}", one_line(text)))
+    }
+
+    /// This process has begun to drain.
+    pub fn stopping(&self) -> Result<(), NotifyError> {
+        self.send("STOPPING=1")
+    }
+
+    /// The deadline now running, ready or drain, should be `by` from now; to be repeated while work goes on.
+    pub fn extend(&self, by: Duration) -> Result<(), NotifyError> {
+        self.send(&format!("EXTEND_TIMEOUT_USEC={}", by.as_micros()))
+    }
+
+    /// This process is alive.
+    pub fn watchdog(&self) -> Result<(), NotifyError> {
+        self.send("WATCHDOG=1")
+    }
+
+    /// This process cannot take over, for example because the state on disk is too old for it.
+    /// The handoff is aborted and the old generation goes on.
+    pub fn reject(&self, reason: &str) -> Result<(), NotifyError> {
+        self.send(&format!("X_FETCHD_REJECT={}", one_line(reason)))
+    }
+
+    /// Asks for a graceful restart of this service.
+    pub fn restart(&self) -> Result<(), NotifyError> {
+        self.send("X_FETCHD_RESTART=1")
+    }
+
+    /// Ends the watch period early: this generation has proved itself.
+    pub fn healthy(&self) -> Result<(), NotifyError> {
+        self.send("X_FETCHD_HEALTHY=1")
+    }
+
+    /// Sends `assignments`, newline-separated, as one datagram. Waits at most a second.
+    ///
+    /// # Errors
+    ///
+    /// [`NotifyError::Send`]; never when nobody asked to be notified.
+    pub fn send(&self, assignments: &str) -> Result<(), NotifyError> {
+        let Some(to) = &self.to else { return Ok(()) };
+        let send = || {
+            let socket = UnixDatagram::unbound()?;
+            socket.set_write_timeout(Some(PATIENCE))?;
+            socket.send_to_addr(assignments.as_bytes(), to)
+        };
+        send().map(drop).map_err(NotifyError::Send)
+    }
+}
+
+/// A newline would begin another assignment.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn received(socket: &UnixDatagram) -> String {
+        let mut packet = [0; 256];
+        let length = socket.recv(&mut packet).unwrap();
+        String::from_utf8_lossy(&packet[..length]).into_owned()
+    }
+
+    #[test]
+    fn messages_arrive_over_a_path_and_over_an_abstract_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        Notify::to(path.as_os_str()).unwrap().ready().unwrap();
+        assert_eq!(received(&socket), "READY=1");
+
+        let name = format!("fetchd-notify-{}-{:p}", std::process::id(), &dir);
+        let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).unwrap()).unwrap();
+        let notify = Notify::to(OsStr::new(&format!("@{name}"))).unwrap();
+        notify.extend(Duration::from_millis(1500)).unwrap();
+        assert_eq!(received(&socket), "EXTEND_TIMEOUT_USEC=1500000");
+    }
+
+    #[test]
+    fn text_cannot_begin_another_assignment() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        Notify::to(path.as_os_str()).unwrap().status("warm\nREADY=1").unwrap();
+        assert_eq!(received(&socket), "STATUS=warm READY=1");
+    }
+
+    #[test]
+    fn nobody_there_is_fine_and_a_dead_socket_is_an_error() {
+        Notify::default().ready().unwrap();
+        let gone = Notify::to(OsStr::new("/nonexistent/notify")).unwrap();
+        assert!(matches!(gone.ready(), Err(NotifyError::Send(_))));
+        assert!(matches!(Notify::to(OsStr::new("vsock:2:1")), Err(NotifyError::Address { .. })));
+    }
+}
