@@ -28,4 +28,8 @@ pub mod service;
 #[cfg(feature = "agent")]
 pub mod spawn;
 #[cfg(feature = "agent")]
+pub mod state;
+#[cfg(feature = "agent")]
+pub mod trust;
+#[cfg(feature = "agent")]
 pub mod units;

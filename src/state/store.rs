@@ -1,0 +1,264 @@
+//! The state directory, held by one process at a time.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{FlockOperation, flock};
+use serde::Deserialize;
+
+use super::record::{Record, SCHEMA};
+use super::{Event, History, StateError, files};
+use crate::durable;
+
+/// The state of one service. While it lives, no other process can open it.
+///
+/// The lock is released by the kernel when the process ends, however it ends. Programs that this
+/// process starts do not inherit it (test `a_program_started_meanwhile_does_not_keep_the_lock`).
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    owner: u32,
+    record: Record,
+    /// A write came as far as the rename but not to its end: disk and memory may differ.
+    uncertain: bool,
+    new: bool,
+    history: History,
+    _lock: Lock,
+}
+
+impl Store {
+    /// Opens the state in `dir`, creating it if it is missing, and holds its lock.
+    ///
+    /// Fails with [`StateError::Locked`] if another process holds it, with [`StateError::Unsafe`]
+    /// if others can write to the directory, and with [`StateError::Damaged`] if `state.json` is
+    /// there and cannot be believed; then nothing is changed.
+    pub fn open(dir: &Path) -> Result<Store, StateError> {
+        let dir = std::path::absolute(dir).map_err(StateError::io(dir, "resolving"))?;
+        files::prepare_dir(&dir)?;
+        let owner = rustix::process::geteuid().as_raw();
+        let lock = Lock::take(&dir, owner)?;
+        durable::sweep(&dir)?;
+        let read = read_record(&dir, owner)?;
+        let history = History::new(&dir, owner);
+        let (new, record) = (read.is_none(), read.unwrap_or_default());
+        let mut store = Store { dir, owner, record, uncertain: new, new, history, _lock: lock };
+        // A new record is written at once: a directory that cannot be written should stop the start, not the first
+        // update. An old one is left alone.
+        store.update(|_| ())?;
+        Ok(store)
+    }
+
+    /// A look at the state in `dir`, without its lock and without changing anything. Of a
+    /// directory that does not exist: the record of a service never seen.
+    pub fn read_only(dir: &Path) -> Result<Snapshot, StateError> {
+        Snapshot::read(dir)
+    }
+
+    /// What is remembered.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Whether there was no record before this process opened the state.
+    pub fn is_new(&self) -> bool {
+        self.new
+    }
+
+    /// The state directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What happened, and where to say what happens.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Changes the record and makes the change durable before it returns. If that fails,
+    /// [`record`](Store::record) is as it was. A change that changes nothing costs nothing.
+    pub fn update<T>(&mut self, change: impl FnOnce(&mut Record) -> T) -> Result<T, StateError> {
+        let mut record = self.record.clone();
+        let answer = change(&mut record);
+        if record == self.record && !self.uncertain {
+            return Ok(answer);
+        }
+        let path = self.dir.join(RECORD);
+        let mut text = serde_json::to_vec_pretty(&record).map_err(|e| StateError::Io {
+            path: path.clone(),
+            step: "encoding",
+            source: io::Error::other(e),
+        })?;
+        text.push(b'\n');
+        self.uncertain = true;
+        durable::write(&path, 0o600, &text)?;
+        self.uncertain = false;
+        self.record = record;
+        Ok(answer)
+    }
+
+    /// The raw bytes of the last manifest bundle that was accepted. They lie on a disk: whoever
+    /// reads them checks their signature again.
+    pub fn last_bundle(&self) -> Result<Option<Vec<u8>>, StateError> {
+        files::read(&self.dir.join(BUNDLE), self.owner, BUNDLE_LIMIT)
+    }
+
+    /// Keeps the raw bytes of a manifest bundle that was accepted.
+    pub fn keep_bundle(&mut self, bytes: &[u8]) -> Result<(), StateError> {
+        Ok(durable::write(&self.dir.join(BUNDLE), 0o600, bytes)?)
+    }
+}
+
+/// The state of one service as it was at one moment, for those who only look.
+#[derive(Debug)]
+pub struct Snapshot {
+    record: Record,
+    new: bool,
+    holder: Option<u32>,
+    last_bundle: Option<Vec<u8>>,
+    history: Option<History>,
+}
+
+impl Snapshot {
+    fn read(dir: &Path) -> Result<Snapshot, StateError> {
+        let meta = match files::check_dir(dir) {
+            Ok(meta) => meta,
+            Err(StateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                return Ok(Snapshot {
+                    record: Record::default(),
+                    new: true,
+                    holder: None,
+                    last_bundle: None,
+                    history: None,
+                });
+            }
+            Err(e) => return Err(e),
+        };
+        let owner = meta.uid();
+        let record = read_record(dir, owner)?;
+        Ok(Snapshot {
+            new: record.is_none(),
+            record: record.unwrap_or_default(),
+            holder: look_for_holder(dir, owner)?,
+            last_bundle: files::read(&dir.join(BUNDLE), owner, BUNDLE_LIMIT)?,
+            history: Some(History::new(dir, owner)),
+        })
+    }
+
+    /// What was remembered.
+    pub fn record(&self) -> &Record {
+        &self.record
+    }
+
+    /// Whether there was no record.
+    pub fn is_new(&self) -> bool {
+        self.new
+    }
+
+    /// The process that held the lock; `None` if none did.
+    pub fn holder(&self) -> Option<u32> {
+        self.holder
+    }
+
+    /// The raw bytes of the last manifest bundle that was accepted; to be checked again.
+    pub fn last_bundle(&self) -> Option<&[u8]> {
+        self.last_bundle.as_deref()
+    }
+
+    /// The last `limit` events, oldest first.
+    pub fn history(&self, limit: usize) -> Result<Vec<Event>, StateError> {
+        self.history.as_ref().map_or_else(|| Ok(Vec::new()), |history| history.read(limit))
+    }
+}
+
+/// The lock of a state directory.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Lock {
+    fn take(dir: &Path, owner: u32) -> Result<Lock, StateError> {
+        let path = dir.join(LOCK);
+        let mut options = OpenOptions::new();
+        let opened = files::open(&path, owner, options.read(true).write(true).create(true).truncate(false))?;
+        let mut file = opened.ok_or_else(|| StateError::damaged(&path, "went away while it was opened"))?;
+        match flock_patiently(&file) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(StateError::Locked { path: dir.to_owned(), pid: written_pid(&mut file) });
+            }
+            Err(e) => return Err(StateError::io(&path, "locking")(e.into())),
+        }
+        // Only a courtesy to whoever finds it locked; not synced, and a failure does not matter.
+        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        Ok(Lock(file))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing is not enough: a child between fork and exec still has a copy of the descriptor.
+        let _ = flock_retrying(&self.0, FlockOperation::Unlock);
+    }
+}
+
+/// The process that holds the lock. A shared lock is tried and let go at once.
+fn look_for_holder(dir: &Path, owner: u32) -> Result<Option<u32>, StateError> {
+    let path = dir.join(LOCK);
+    let Some(mut file) = files::open(&path, owner, OpenOptions::new().read(true))? else { return Ok(None) };
+    match flock_retrying(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(None),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(written_pid(&mut file)),
+        Err(e) => Err(StateError::io(&path, "locking")(e.into())),
+    }
+}
+
+/// Takes the lock even if a snapshot, or a child of a killed fetchd on its way to exec, has it for a moment.
+fn flock_patiently(file: &File) -> rustix::io::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match flock_retrying(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => {
+                std::thread::sleep(PATIENCE / 10);
+            }
+            result => return result,
+        }
+    }
+}
+
+fn flock_retrying(file: &File, operation: FlockOperation) -> rustix::io::Result<()> {
+    rustix::io::retry_on_intr(|| flock(file, operation))
+}
+
+fn written_pid(file: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    file.take(16).read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn read_record(dir: &Path, owner: u32) -> Result<Option<Record>, StateError> {
+    #[derive(Deserialize)]
+    struct Layout {
+        schema: u32,
+    }
+    let path = dir.join(RECORD);
+    let Some(bytes) = files::read(&path, owner, RECORD_LIMIT)? else { return Ok(None) };
+    // The schema is looked at first: a newer layout deserves a better message than an unknown field.
+    let damaged = |what: String| StateError::damaged(&path, what);
+    let layout: Layout = serde_json::from_slice(&bytes).map_err(|e| damaged(format!("is not a record: {e}")))?;
+    if layout.schema != SCHEMA {
+        return Err(damaged(format!("has schema {}, this fetchd reads schema {SCHEMA}", layout.schema)));
+    }
+    serde_json::from_slice(&bytes).map(Some).map_err(|e| damaged(format!("is not a record: {e}")))
+}
+
+/// Longer than a snapshot takes, too short to be noticed.
+const PATIENCE: Duration = Duration::from_millis(200);
+const LOCK: &str = "lock";
+const RECORD: &str = "state.json";
+const BUNDLE: &str = "last.bundle";
+/// Ten thousand quarantined digests fit; a larger file is not ours.
+const RECORD_LIMIT: u64 = 4 * 1024 * 1024;
+/// A bundle is a manifest of at most 256 KiB in base64 with sixteen signatures beside it.
+const BUNDLE_LIMIT: u64 = 1024 * 1024;

@@ -1,0 +1,60 @@
+//! What was accepted before is the floor of what may be accepted now.
+
+use super::{Manifest, Refused};
+use crate::failure::Exit;
+use crate::state::Record;
+
+/// Holds a manifest against the record and raises the floor to it.
+///
+/// `Ok(true)` = the record changed: the caller persists it before the first byte is downloaded.
+/// Fails with `manifest.rollback` (21) for a manifest below the floor, which a lagging mirror
+/// serves as well as an attacker, and `manifest.equivocation` (21) for other bytes at the floor's own
+/// number. Then the record is as it was. Proved by `a_lower_sequence_is_refused_and_changes_nothing`.
+pub fn admit(manifest: &Manifest, record: &mut Record) -> Result<bool, Refused> {
+    let mut next = record.clone();
+    if let Some(position) = manifest.position {
+        let floor = (record.epoch, record.seq);
+        if position < floor {
+            let message = format!("the source shows {}, and {} was accepted before", place(position), place(floor),);
+            return Err(Refused::new("manifest.rollback", Exit::Rollback, message)
+                .hint("a mirror or cache that lags behind looks the same; it is not used either way"));
+        }
+        if position == floor && record.manifest_sha256.is_some_and(|known| known != manifest.sha256) {
+            let message = format!("two different manifests are signed as {}", place(position));
+            return Err(Refused::new("manifest.equivocation", Exit::Rollback, message)
+                .hint("ask the publisher which is theirs: their key may be in other hands"));
+        }
+        (next.epoch, next.seq) = position;
+        next.manifest_sha256 = Some(manifest.sha256);
+    }
+    next.issued_max = next.issued_max.max(manifest.issued);
+    see(manifest, &mut next);
+    let changed = next != *record;
+    *record = next;
+    Ok(changed)
+}
+
+/// Notes when each version was first seen by this machine's own clock.
+fn see(manifest: &Manifest, record: &mut Record) {
+    let listed: Vec<String> =
+        manifest.releases.iter().filter_map(|release| release.version.as_ref()).map(ToString::to_string).collect();
+    for version in &listed {
+        let first = record.first_seen.entry(version.clone()).or_insert(manifest.read_at);
+        // Seen in the future: the clock was ahead then. Without this a cooldown would last until it is again.
+        *first = (*first).min(manifest.read_at);
+    }
+    if record.first_seen.len() > MAX_SEEN {
+        record.first_seen.retain(|version, _| listed.contains(version));
+    }
+}
+
+fn place((epoch, seq): (u64, u64)) -> String {
+    if epoch == 0 { format!("number {seq}") } else { format!("epoch {epoch}, number {seq}") }
+}
+
+/// More versions than any manifest can list.
+const MAX_SEEN: usize = 1024;
+
+#[cfg(test)]
+#[path = "floor_tests.rs"]
+mod tests;
