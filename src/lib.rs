@@ -23,6 +23,8 @@ pub mod digest;
 pub mod durable;
 #[cfg(feature = "agent")]
 pub mod failure;
+#[cfg(feature = "agent")]
+pub mod fetch;
 #[cfg(feature = "service")]
 pub mod service;
 #[cfg(feature = "agent")]

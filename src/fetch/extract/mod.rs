@@ -1,0 +1,161 @@
+//! Unpacks the one binary of an artifact. Nothing else in an archive ever becomes a file.
+//!
+//! Only this crate's own code decides what is written and where: the name, the mode and the owner
+//! that an archive claims are never used, so a path that points outside, a link or a set-user-ID
+//! bit has nothing to act on. What is refused and why is in `tests.rs`.
+
+#[cfg(feature = "archives")]
+mod decode;
+mod limit;
+#[cfg(feature = "archives")]
+mod name;
+#[cfg(feature = "archives")]
+mod tar;
+#[cfg(feature = "archives")]
+mod zip;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use rustix::fs::OFlags;
+use sha2::Digest as _;
+
+use self::limit::Quota;
+use super::failure::{ArchiveFault, FetchFailure};
+use super::job::{ExtractJob, Extracted};
+use crate::checkpoint::Checkpoint;
+use crate::digest::Sha256;
+use crate::trust::Format;
+
+/// Unpacks the artifact of `job` into its `out`, a new file of mode 0600 that is gone again if
+/// anything fails.
+///
+/// Writes at most the signed size, or `max_size` bytes where none is signed. A single-file format
+/// holds the binary alone; an archive holds it as one regular file, named by `entry` or the only
+/// one. Blocks while it works.
+pub fn extract(job: &ExtractJob) -> Result<Extracted, FetchFailure> {
+    extract_unless(job, &AtomicBool::new(false))
+}
+
+/// [`extract`], which gives up with [`FetchFailure::Stopped`] soon after `stop` is set.
+pub(super) fn extract_unless(job: &ExtractJob, stop: &AtomicBool) -> Result<Extracted, FetchFailure> {
+    let mut out = Output::create(&job.out)?;
+    let mut quota = Quota::new(job.binary_size.unwrap_or(job.max_size), job.max_size, stop);
+    let size = unpack(&job.artifact, job.format, job.entry.as_deref(), &mut out, &mut quota)?;
+    if let Some(expected) = job.binary_size.filter(|expected| size != *expected) {
+        return Err(ArchiveFault::Size { expected, found: size }.into());
+    }
+    out.keep();
+    Checkpoint::Extracted.reached();
+    Ok(Extracted { size })
+}
+
+/// The digest and size in bytes of the binary inside `artifact`, for those who sign releases.
+///
+/// Refuses whatever [`extract`] would refuse, at up to 16 GiB.
+pub fn measure(artifact: &Path, format: Format, entry: Option<&str>) -> Result<(Sha256, u64), FetchFailure> {
+    let stop = AtomicBool::new(false);
+    let mut hash = Hashing(sha2::Sha256::new());
+    let mut quota = Quota::new(16 << 30, 16 << 30, &stop);
+    let size = unpack(artifact, format, entry, &mut hash, &mut quota)?;
+    Ok((Sha256(hash.0.finalize().into()), size))
+}
+
+/// Copies the binary inside `artifact` to `out` and tells its size.
+fn unpack(
+    artifact: &Path,
+    format: Format,
+    entry: Option<&str>,
+    out: &mut dyn Write,
+    quota: &mut Quota<'_>,
+) -> Result<u64, FetchFailure> {
+    let failed = |error: io::Error| FetchFailure::staging("open", artifact, &error);
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(artifact).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+    }
+    match format {
+        Format::Raw => limit::copy(&mut file, out, quota),
+        #[cfg(feature = "archives")]
+        Format::Gz | Format::Xz | Format::Zst => {
+            let mut packed = decode::Packed::open(file, format)?;
+            let size = limit::copy(&mut packed, out, quota)?;
+            packed.finish()?;
+            Ok(size)
+        }
+        #[cfg(feature = "archives")]
+        Format::TarGz | Format::TarXz | Format::TarZst => {
+            let mut packed = decode::Packed::open(file, format)?;
+            let size = tar::unpack(&mut packed, entry, out, quota)?;
+            packed.finish()?;
+            Ok(size)
+        }
+        #[cfg(feature = "archives")]
+        Format::Zip => zip::unpack(&mut file, entry, out, quota),
+        #[cfg(not(feature = "archives"))]
+        other => {
+            let _ = entry;
+            Err(ArchiveFault::Unsupported { format: format!("{other:?}").to_lowercase() }.into())
+        }
+    }
+}
+
+/// A new file that is removed again unless it is kept.
+#[derive(Debug)]
+struct Output {
+    path: PathBuf,
+    file: File,
+    kept: bool,
+}
+
+impl Output {
+    fn create(path: &Path) -> Result<Output, FetchFailure> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        let file = options.open(path).map_err(|error| FetchFailure::staging("create", path, &error))?;
+        Ok(Output { path: path.to_owned(), file, kept: false })
+    }
+
+    fn keep(&mut self) {
+        self.kept = true;
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if !self.kept {
+            // It is in staging, where the next download clears up.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+struct Hashing(sha2::Sha256);
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,65 @@
+//! A worker's failures on demand, for tests of the supervisor's side; only in builds with debug
+//! assertions.
+//!
+//! `FETCHD_TEST_WORKER=MODE` fails at every job. `FETCHD_TEST_WORKER_FILE` names a file with
+//! `MODE@PHASE` (`poll`, `download`, `extract`) for one failure: the job that fails removes it first.
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::UnixStream;
+
+use super::wire::{Reply, Request, encode};
+
+/// The one failure that happens inside a job.
+#[allow(clippy::panic, reason = "that is what was asked for")]
+pub(super) fn panic_if_asked(request: &Request) {
+    if asked(request, |mode| mode == "panic").is_some() {
+        panic!("asked to panic");
+    }
+}
+
+/// Every other failure, at the start of a job.
+#[allow(clippy::panic, reason = "that is what was asked for")]
+pub(super) async fn if_asked(request: &Request, stream: &mut UnixStream) {
+    let Some(mode) = asked(request, |mode| mode != "panic") else { return };
+    match mode.as_str() {
+        "crash" => panic!("asked to crash"),
+        "abort" => std::process::abort(),
+        "exit" => std::process::exit(3),
+        "hang" => loop {
+            std::thread::park();
+        },
+        "oom" => {
+            let mut hoard = Vec::new();
+            loop {
+                hoard.push(vec![1_u8; 1 << 20]);
+            }
+        }
+        "garbage" => {
+            // A write that fails finds the supervisor gone, which is fine too.
+            let _ = stream.write_all(&[b'x'; 4096]).await;
+            std::future::pending().await
+        }
+        "flood" => {
+            let alive = encode(&Reply::Alive).unwrap_or_default();
+            while stream.write_all(&alive).await.is_ok() {}
+        }
+        _ => {}
+    }
+}
+
+/// How to fail at this job, if it is one of the ways that `ours` knows.
+fn asked(request: &Request, ours: impl Fn(&str) -> bool) -> Option<String> {
+    if let Some(mode) = std::env::var("FETCHD_TEST_WORKER").ok().filter(|mode| ours(mode)) {
+        return Some(mode);
+    }
+    let file = std::env::var_os("FETCHD_TEST_WORKER_FILE")?;
+    let text = std::fs::read_to_string(&file).ok()?;
+    let (mode, phase) = text.split_once('@')?;
+    let now = match request {
+        Request::Poll(_) => "poll",
+        Request::Download(_) => "download",
+        Request::Extract(_) => "extract",
+    };
+    let wanted = phase == now && ours(mode);
+    (wanted && std::fs::remove_file(&file).is_ok()).then(|| mode.to_owned())
+}

@@ -1,0 +1,33 @@
+//! Everything that touches the network or parses what came from it: poll, download, unpack.
+//!
+//! A supervisor runs it in a process of its own ([`ProcessWorker`]), which may crash, hang or be
+//! killed without harm; `fetchd apply` runs it in its own process ([`LocalWorker`]). Neither is
+//! believed: what they bring is verified by [`crate::trust`] and the verify stage.
+
+mod download;
+mod extract;
+mod failure;
+mod job;
+mod local;
+#[cfg(debug_assertions)]
+mod misbehave;
+mod perform;
+mod poll;
+mod process;
+mod serve;
+mod wire;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use extract::{extract, measure};
+pub use failure::{ArchiveFault, FetchFailure, WorkerFault};
+pub use job::{
+    DOCUMENT_LIMIT, DownloadJob, Downloaded, ExtractJob, Extracted, Limits, Offered, PollJob, PollReply, Progress,
+    SIGNATURE_LIMIT, Source, Want,
+};
+pub use local::LocalWorker;
+pub use process::{ProcessWorker, Settings, Stderr};
+pub use serve::{serve, serve_with};
+pub use worker::{Attend, Unattended, Worker};

@@ -1,0 +1,65 @@
+//! Does one job on a runtime, whoever asked for it.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use fetchd_fetchers::Registry;
+use futures_util::FutureExt as _;
+use tokio::sync::mpsc;
+
+use super::failure::{FetchFailure, WorkerFault};
+use super::job::{ExtractJob, Extracted, Progress};
+use super::wire::{Answer, Request};
+use super::{download, extract, poll};
+
+/// How many progress reports may wait for a listener.
+pub(super) const REPORTS: usize = 16;
+
+/// Does `request`. A panic inside it becomes its failure.
+pub(super) async fn perform(
+    registry: &Registry,
+    request: &Request,
+    progress: mpsc::Sender<Progress>,
+) -> Result<Answer, FetchFailure> {
+    let job = async {
+        #[cfg(debug_assertions)]
+        super::misbehave::panic_if_asked(request);
+        match request {
+            Request::Poll(job) => poll::poll(registry, job).await.map(Answer::Poll),
+            Request::Download(job) => download::download(registry, job, progress).await.map(Answer::Download),
+            Request::Extract(job) => unpack(job).await.map(Answer::Extract),
+        }
+    };
+    // Nothing that the job touched is used again after a panic: its fetcher is its own.
+    AssertUnwindSafe(job).catch_unwind().await.unwrap_or_else(|panic| {
+        let message = panic_text(&*panic);
+        Err(WorkerFault::Panicked { message }.into())
+    })
+}
+
+async fn unpack(job: &ExtractJob) -> Result<Extracted, FetchFailure> {
+    let (job, abandoned) = (job.clone(), Abandoned::default());
+    let stop = abandoned.0.clone();
+    match tokio::task::spawn_blocking(move || extract::extract_unless(&job, &stop)).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(FetchFailure::Stopped),
+    }
+}
+
+/// Tells a thread that nobody waits for it any more.
+#[derive(Default)]
+struct Abandoned(Arc<AtomicBool>);
+
+impl Drop for Abandoned {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").to_owned()
+}

@@ -1,0 +1,104 @@
+use std::fs;
+
+use super::*;
+use crate::failure::{Exit, Failure as _};
+use crate::fetch::poll::poll;
+use crate::fetch::{FetchFailure, Limits, PollJob, PollReply, Want};
+
+fn job(directory: &Path, want: Want, options: &[&str]) -> PollJob {
+    PollJob { source: source(directory, options), since: None, want, limits: Limits::default() }
+}
+
+fn run(job: &PollJob) -> Result<PollReply, FetchFailure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(poll(&registry(), job))
+}
+
+fn document() -> Want {
+    Want::Document { asset: None }
+}
+
+fn sidecar() -> Want {
+    Want::Sidecar { asset: None }
+}
+
+#[test]
+fn a_document_comes_with_the_poll_or_is_opened() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("app"), b"on disk").unwrap();
+    for (options, expected) in [(&[][..], "on disk"), (&["document=shown"][..], "shown")] {
+        let PollReply::Offers(offered) = run(&job(directory.path(), document(), options)).unwrap() else { panic!() };
+        assert_eq!(offered.document.as_deref(), Some(expected.as_bytes()));
+        assert_eq!(offered.asset.as_str(), "app");
+        assert_eq!(offered.release.document, None);
+    }
+}
+
+#[test]
+fn unchanged_is_unchanged() {
+    let directory = tempfile::tempdir().unwrap();
+    let since = Some(Revision("r1".to_owned()));
+    let job = PollJob { since, ..job(directory.path(), document(), &[]) };
+    assert_eq!(run(&job).unwrap(), PollReply::Unchanged);
+}
+
+#[test]
+fn unchanged_since_nothing_is_a_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    let job = job(directory.path(), document(), &["always_unchanged"]);
+    assert_eq!(run(&job).unwrap_err().code(), "source.other");
+}
+
+#[test]
+fn a_document_beyond_its_limit_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("app"), vec![b'x'; 512 * 1024 + 1]).unwrap();
+    for options in [&[][..], &["total=none"], &["total=none", "endless"], &["total=10", "endless"]] {
+        let failure = run(&job(directory.path(), document(), options)).unwrap_err();
+        assert_eq!((failure.code(), failure.exit()), ("source.document_too_large", Exit::Content));
+    }
+}
+
+#[test]
+fn a_signature_is_fetched_by_its_name_and_may_not_be_there_yet() {
+    let directory = tempfile::tempdir().unwrap();
+    let job = job(directory.path(), sidecar(), &[]);
+    let failure = run(&job).unwrap_err();
+    assert_eq!((failure.code(), failure.exit()), ("source.not_ready", Exit::Unreachable));
+    fs::write(directory.path().join("app.minisig"), b"signature").unwrap();
+    let PollReply::Offers(offered) = run(&job).unwrap() else { panic!() };
+    assert_eq!(offered.signature.as_deref(), Some(&b"signature"[..]));
+    fs::write(directory.path().join("app.minisig"), vec![b'x'; 16 * 1024 + 1]).unwrap();
+    assert_eq!(run(&job).unwrap_err().code(), "source.document_too_large");
+}
+
+#[test]
+fn a_document_that_ends_early_is_incomplete() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("app"), b"0123456789").unwrap();
+    let failure = run(&job(directory.path(), document(), &["end=5", "chunk=5"])).unwrap_err();
+    assert_eq!(failure.code(), "source.incomplete");
+}
+
+#[test]
+fn several_assets_need_a_name() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("b"), b"two").unwrap();
+    let failure = run(&job(directory.path(), document(), &["assets=a,b"])).unwrap_err();
+    assert_eq!((failure.code(), failure.exit()), ("source.ambiguous", Exit::Usage));
+    let named = Want::Document { asset: Some(AssetName::new("b").unwrap()) };
+    let PollReply::Offers(offered) = run(&job(directory.path(), named, &["assets=a,b", "document=none"])).unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(offered.document.as_deref(), Some(&b"two"[..]));
+}
+
+#[test]
+fn a_silent_source_ends_with_the_deadline() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut job = job(directory.path(), document(), &["silent"]);
+    job.limits.poll = Duration::from_millis(50);
+    let failure = run(&job).unwrap_err();
+    assert_eq!((failure.code(), failure.exit()), ("source.deadline", Exit::Unreachable));
+}

@@ -1,0 +1,47 @@
+//! Where jobs run, seen from the side that waits for them.
+
+use std::fmt::Debug;
+use std::os::fd::BorrowedFd;
+
+use super::failure::FetchFailure;
+use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollReply, Progress};
+
+/// Does the jobs that touch the network or parse what came from it.
+///
+/// Every call ends within the limits of its job, whatever the source does. What comes back is a
+/// claim: verify it.
+pub trait Worker: Send + Debug {
+    /// Asks the source what it offers.
+    fn poll(&mut self, job: &PollJob, attend: &mut dyn Attend) -> Result<PollReply, FetchFailure>;
+    /// Brings an artifact into staging, from where an earlier attempt ended if possible.
+    fn download(&mut self, job: &DownloadJob, attend: &mut dyn Attend) -> Result<Downloaded, FetchFailure>;
+    /// Unpacks the one binary of an artifact.
+    fn extract(&mut self, job: &ExtractJob, attend: &mut dyn Attend) -> Result<Extracted, FetchFailure>;
+    /// Lets go of a process that is not needed soon. The next job starts another one.
+    fn dismiss(&mut self);
+}
+
+/// What the caller does while it waits.
+pub trait Attend {
+    /// The job got this far.
+    fn progress(&mut self, progress: Progress);
+    /// A descriptor that becomes readable when [`Attend::stop`] should be asked. Without one it is
+    /// asked five times a second.
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+    /// Whether to give up: the job then ends with [`FetchFailure::Stopped`].
+    fn stop(&mut self) -> bool;
+}
+
+/// Waits to the end and looks at nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unattended;
+
+impl Attend for Unattended {
+    fn progress(&mut self, _: Progress) {}
+
+    fn stop(&mut self) -> bool {
+        false
+    }
+}
