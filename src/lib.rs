@@ -35,3 +35,5 @@ pub mod state;
 pub mod trust;
 #[cfg(feature = "agent")]
 pub mod units;
+#[cfg(feature = "agent")]
+pub mod verify;
