@@ -25,6 +25,8 @@ pub mod durable;
 pub mod failure;
 #[cfg(feature = "agent")]
 pub mod fetch;
+#[cfg(feature = "agent")]
+pub mod install;
 #[cfg(feature = "service")]
 pub mod service;
 #[cfg(feature = "agent")]
