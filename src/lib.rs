@@ -27,6 +27,8 @@ pub mod failure;
 pub mod fetch;
 #[cfg(feature = "agent")]
 pub mod install;
+#[cfg(feature = "agent")]
+pub mod restart;
 #[cfg(feature = "service")]
 pub mod service;
 #[cfg(feature = "agent")]
