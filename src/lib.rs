@@ -14,6 +14,8 @@
 //!
 
 #[cfg(feature = "agent")]
+pub mod agent;
+#[cfg(feature = "agent")]
 pub mod checkpoint;
 #[cfg(feature = "agent")]
 pub mod clock;

@@ -1,0 +1,392 @@
+//! The line a release travels, once: from a poll to a confirmed release.
+//!
+//! Each step consumes the type the step before it made, so none can be left out.
+
+use std::path::PathBuf;
+
+use fetchd_fetchers::Revision;
+use semver::Version;
+
+use super::outcome::{Outcome, PassFailure};
+use super::wanted::{Running, Wanted, on_hold};
+use crate::checkpoint::Checkpoint;
+use crate::clock::Timestamp;
+use crate::digest::Sha256;
+use crate::failure::{Exit, Failure as _, chain};
+use crate::fetch::{Attend, DownloadJob, Limits, Offered, Worker};
+use crate::install::{Install, Installed};
+use crate::restart::{Handoff, HandoffError, Launch, RestartDriver};
+use crate::state::{Confirmed, Event, Quarantined, Store};
+use crate::trust::{self, Choice, Chosen, Manifest, Refused};
+use crate::verify::{self, Verified, Verifier};
+
+/// What somebody asked of one pass.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ask {
+    /// Ask the source without a condition, though it may show what it showed last time.
+    pub afresh: bool,
+    /// Go on in spite of a hold, a cooldown and a rollout that has not reached this host. What is
+    /// refused for trust is refused all the same.
+    pub force: bool,
+}
+
+/// The machinery of one service's updates.
+#[derive(Debug)]
+pub struct Line {
+    /// What is wanted.
+    pub wanted: Wanted,
+    /// What is remembered; its lock is held.
+    pub store: Store,
+    /// Where the program lies.
+    pub install: Install,
+    /// Who fetches.
+    pub worker: Box<dyn Worker>,
+    /// Who checks.
+    pub verifier: Verifier,
+    /// What runs, as far as it is known.
+    pub running: Option<Running>,
+    /// What the last pass could not bring to its end; `None` at the start.
+    pub unfinished: Option<Unfinished>,
+}
+
+/// An end that a pass owes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfinished {
+    /// A release passed its watch, and that has to be recorded.
+    Confirm,
+    /// A release did not hold, and the previous one has to be put back.
+    RollBack,
+}
+
+impl Line {
+    /// One pass. Whatever ends it, the service serves as before or better.
+    pub fn pass(
+        &mut self,
+        ask: Ask,
+        driver: &mut dyn RestartDriver,
+        attend: &mut dyn Attend,
+    ) -> Result<Outcome, PassFailure> {
+        self.finish(driver)?;
+        let now = Timestamp::now();
+        let since = if ask.afresh { None } else { self.store.record().etags.get(&self.wanted.etag_key()).cloned() };
+        let Some(offered) = self.wanted.poll(&mut *self.worker, since, attend)? else { return Ok(Outcome::Unchanged) };
+        let manifest = self.wanted.read(&offered, self.install.typed(), now)?;
+        self.admit(&manifest, &offered)?;
+        let policy = self.wanted.policy(self.running.as_ref(), ask.force);
+        let chosen = match trust::choose(&manifest, self.store.record(), &policy, &self.wanted.expect, now) {
+            Choice::Take(chosen) => *chosen,
+            Choice::UpToDate { version, .. } => {
+                self.remember(&offered.release.revision)?;
+                return Ok(Outcome::UpToDate { version });
+            }
+            Choice::Held(refused) => return Ok(Outcome::Held(refused.into())),
+        };
+        if let Some(held) = on_hold(self.store.record(), now).filter(|_| !ask.force) {
+            return Ok(Outcome::Held(held.into()));
+        }
+        let version = chosen.version().cloned();
+        let verified = match self.bring(&offered, chosen, attend) {
+            Ok(verified) => verified,
+            Err(failure) => return Err(self.not_verified(failure, version, &offered.release.revision)),
+        };
+        if self.runs(&verified) {
+            let version = verified.version().cloned();
+            self.install.keep_running(verified)?;
+            self.remember(&offered.release.revision)?;
+            return Ok(Outcome::UpToDate { version });
+        }
+        if let Some(refused) = self.older(&verified) {
+            discard(verified);
+            self.remember(&offered.release.revision)?;
+            return Err(refused.into());
+        }
+        if let Some(held) = self.quarantined(&verified) {
+            discard(verified);
+            self.remember(&offered.release.revision)?;
+            return Ok(Outcome::Held(held.into()));
+        }
+        let from = self.running.as_ref().and_then(|running| running.version.clone());
+        let installed = self.install.activate(verified, &mut self.store)?;
+        let handoff = self.go_live(&installed, driver, &offered.release.revision)?;
+        Ok(Outcome::Updated {
+            from,
+            to: installed.version().cloned(),
+            sha256: *installed.sha256(),
+            generation: handoff.generation,
+            ready_in: handoff.took,
+        })
+    }
+
+    /// Raises the floor, durably, before the first byte is downloaded.
+    fn admit(&mut self, manifest: &Manifest, offered: &Offered) -> Result<(), PassFailure> {
+        let mut record = self.store.record().clone();
+        if trust::admit(manifest, &mut record)? {
+            if let Some(bundle) = &offered.document {
+                self.store.keep_bundle(bundle)?;
+            }
+            self.store.update(|kept| *kept = record)?;
+        }
+        Ok(())
+    }
+
+    /// Chosen → Artifact → Candidate → Verified.
+    fn bring(&mut self, offered: &Offered, chosen: Chosen, attend: &mut dyn Attend) -> Result<Verified, PassFailure> {
+        self.install.preflight(&chosen, self.wanted.limits.reserve)?;
+        let job = self.download_job(offered, &chosen);
+        let downloaded = self.worker.download(&job, attend)?;
+        let artifact = verify::take(&downloaded.path, chosen, self.install.custody())?;
+        if let Some(job) = artifact.needs_extraction() {
+            // The worker that spoke with the network is not the one that unpacks.
+            self.worker.dismiss();
+            self.worker.extract(&job, attend)?;
+            self.worker.dismiss();
+        }
+        Ok(self.verifier.verify(artifact.into_candidate()?)?)
+    }
+
+    fn download_job(&self, offered: &Offered, chosen: &Chosen) -> DownloadJob {
+        let key = match chosen.sha256() {
+            Some(sha256) => sha256,
+            None => Sha256::of(format!("{}\n{}", offered.release.revision.0, offered.asset).as_bytes()),
+        };
+        DownloadJob {
+            source: self.wanted.source.clone(),
+            release: offered.release.clone(),
+            urls: chosen.urls().to_vec(),
+            size: chosen.size(),
+            sha256: chosen.sha256(),
+            staging: PathBuf::from(self.install.staging()),
+            limits: Limits { max_size: chosen.max_size(), ..self.wanted.limits.clone() },
+            key: key.to_string(),
+        }
+    }
+
+    fn runs(&self, verified: &Verified) -> bool {
+        self.running.as_ref().is_some_and(|running| running.sha256 == verified.sha256())
+    }
+
+    /// Where no digest was signed, it is known only now.
+    fn quarantined(&self, verified: &Verified) -> Option<Refused> {
+        let bad = self.store.record().quarantine.iter().find(|bad| bad.sha256 == verified.sha256())?;
+        let message = format!("this binary failed here at `{}` and is not tried again: {}", bad.at, bad.code);
+        Some(Refused::new("release.quarantined", Exit::Stale, message).hint("publish a repaired one"))
+    }
+
+    /// Where no version was signed, it is known only now.
+    fn older(&self, verified: &Verified) -> Option<Refused> {
+        let running = self.running.as_ref().and_then(|running| running.version.as_ref())?;
+        let new = verified.version()?;
+        let signed = verified.chosen().version().is_some();
+        if signed || self.wanted.allow_downgrade || new.cmp_precedence(running).is_ge() {
+            return None;
+        }
+        let message = format!("`{new}` is older than the `{running}` that runs");
+        Some(
+            Refused::new("release.downgrade", Exit::Rollback, message)
+                .hint("to go back on purpose: `fetchd rollback`, or `allow_downgrade = true`"),
+        )
+    }
+
+    /// Installed → Serving → Confirmed, or back to where it was.
+    fn go_live(
+        &mut self,
+        installed: &Installed,
+        driver: &mut dyn RestartDriver,
+        revision: &Revision,
+    ) -> Result<Handoff, PassFailure> {
+        Checkpoint::BeforeHandoff.reached();
+        self.unfinished = Some(Unfinished::RollBack);
+        let handoff = match driver.handoff(&Launch::of(installed)) {
+            Ok(handoff) => handoff,
+            // A supervisor that stops leaves the journal: the next start returns to the previous release.
+            Err(HandoffError::Stopping) => return Err(HandoffError::Stopping.into()),
+            Err(failure) => {
+                let finished = self.finish(driver);
+                self.failed_live(installed, &failure, revision)?;
+                finished?;
+                return Err(failure.into());
+            }
+        };
+        match driver.watch() {
+            Ok(()) => {}
+            Err(HandoffError::Stopping) => return Err(HandoffError::Stopping.into()),
+            Err(failure) => {
+                // Whatever becomes of the way back, this release is not tried again.
+                let back = self.back(driver);
+                self.failed_live(installed, &failure, revision)?;
+                back?;
+                return Err(failure.into());
+            }
+        }
+        self.confirm(installed, driver)?;
+        self.remember(revision)?;
+        Ok(handoff)
+    }
+
+    /// The watch is over. Should the record not take it, the next pass tries again.
+    pub fn confirm(&mut self, installed: &Installed, driver: &mut dyn RestartDriver) -> Result<(), PassFailure> {
+        self.running = Some(Running { version: installed.version().cloned(), sha256: *installed.sha256() });
+        self.unfinished = Some(Unfinished::Confirm);
+        Checkpoint::BeforeConfirm.reached();
+        self.install.confirm(&mut self.store, Timestamp::now())?;
+        Checkpoint::Confirmed.reached();
+        driver.confirm();
+        self.unfinished = None;
+        Ok(())
+    }
+
+    /// What a full disk or a panic left undone in the pass before: a release that has proved itself is confirmed, one that
+    /// failed is taken back.
+    fn finish(&mut self, driver: &mut dyn RestartDriver) -> Result<(), PassFailure> {
+        match self.unfinished {
+            None => return Ok(()),
+            Some(Unfinished::Confirm) => {
+                self.install.confirm(&mut self.store, Timestamp::now())?;
+                driver.confirm();
+            }
+            Some(Unfinished::RollBack) => {
+                self.install.roll_back(&mut self.store)?;
+                driver.abort();
+            }
+        }
+        self.unfinished = None;
+        Ok(())
+    }
+
+    /// Brings the service to an earlier release that has been activated again, or leaves everything as it was.
+    pub fn serve_previous(&mut self, to: &Installed, driver: &mut dyn RestartDriver) -> Result<Handoff, PassFailure> {
+        self.unfinished = Some(Unfinished::RollBack);
+        match driver.handoff(&Launch::of(to)) {
+            Ok(handoff) => match driver.watch() {
+                Ok(()) => Ok(handoff),
+                Err(HandoffError::Stopping) => Err(HandoffError::Stopping.into()),
+                Err(failure) => {
+                    self.back(driver)?;
+                    Err(failure.into())
+                }
+            },
+            Err(HandoffError::Stopping) => Err(HandoffError::Stopping.into()),
+            Err(failure) => {
+                self.finish(driver)?;
+                Err(failure.into())
+            }
+        }
+    }
+
+    /// Puts the previous binary back and makes it serve. `None`: there is none.
+    pub fn back(&mut self, driver: &mut dyn RestartDriver) -> Result<Option<Installed>, PassFailure> {
+        let previous = self.install.roll_back(&mut self.store)?;
+        self.unfinished = None;
+        let Some(previous) = previous else { return Ok(None) };
+        driver.roll_back(&Launch::of(&previous))?;
+        self.running = Some(Running { version: previous.version().cloned(), sha256: *previous.sha256() });
+        Ok(Some(previous))
+    }
+
+    /// The release was installed and did not hold: its digest is never run again, if it is to blame.
+    fn failed_live(
+        &mut self,
+        installed: &Installed,
+        failure: &HandoffError,
+        revision: &Revision,
+    ) -> Result<(), PassFailure> {
+        if failure.blames_release() {
+            self.quarantine(*installed.sha256(), installed.version().cloned(), failure.code(), chain(failure))?;
+            self.remember(revision)?;
+        }
+        Ok(())
+    }
+
+    /// A candidate that was received, signed for, and bad, goes into quarantine.
+    fn not_verified(&mut self, failure: PassFailure, version: Option<Version>, revision: &Revision) -> PassFailure {
+        let PassFailure::Verify(refused) = &failure else { return failure };
+        let Some(sha256) = refused.sha256() else { return failure };
+        let output = refused.output().map(|output| format!("; it printed:\n{}", output.trim_end())).unwrap_or_default();
+        let reason = format!("{}{output}", chain(refused));
+        let kept = self.quarantine(sha256, version, failure.code(), reason).and_then(|()| self.remember(revision));
+        match kept {
+            Ok(()) => failure,
+            Err(state) => state,
+        }
+    }
+
+    /// Never runs `sha256` again.
+    pub fn quarantine(
+        &mut self,
+        sha256: Sha256,
+        version: Option<Version>,
+        code: &str,
+        reason: String,
+    ) -> Result<(), PassFailure> {
+        let at = Timestamp::now();
+        // It holds what a bad program wrote: bounded also once it is escaped.
+        let reason: String =
+            reason.chars().map(|c| if c.is_control() && c != '\n' { '?' } else { c }).take(LONGEST_REASON).collect();
+        let event =
+            Event::new(at, "release.quarantined").version(version.as_ref()).sha256(Some(sha256)).message(&reason);
+        self.store.update(|record| {
+            match record.quarantine.iter_mut().find(|known| known.sha256 == sha256) {
+                Some(known) => {
+                    known.count = known.count.saturating_add(1);
+                    (known.at, known.reason, known.code) = (at, reason, code.to_owned());
+                }
+                None => {
+                    let code = code.to_owned();
+                    record.quarantine.push(Quarantined { sha256, version, code, reason, at, count: 1 });
+                }
+            }
+            let excess = record.quarantine.len().saturating_sub(MOST_QUARANTINED);
+            record.quarantine.drain(..excess);
+        })?;
+        self.note(&event);
+        Ok(())
+    }
+
+    /// Writes a line of the history. A history that cannot be written stops nothing.
+    pub fn note(&self, event: &Event) {
+        if let Err(e) = self.store.history().append(event) {
+            tracing::warn!(event = "history.unwritable", error = chain(&e), "a line of the history was lost");
+        }
+    }
+
+    /// The outcome is final: this revision needs no second look.
+    fn remember(&mut self, revision: &Revision) -> Result<(), PassFailure> {
+        let key = self.wanted.etag_key();
+        if self.store.record().etags.get(&key) != Some(revision) {
+            self.store.update(|record| {
+                // One service has one source: what other settings saw is of no use any more.
+                record.etags.clear();
+                record.etags.insert(key, revision.clone());
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Finds out what runs: from the record, else by asking the binary, as a smoke run would.
+    pub fn learn_what_runs(&mut self, started: &Installed) -> Result<(), PassFailure> {
+        let sha256 = *started.sha256();
+        let version = match started.version() {
+            Some(version) => Some(version.clone()),
+            None => self.verifier.version_of(started.program(), sha256, self.install.custody()),
+        };
+        if self.store.record().confirmed.as_ref().is_none_or(|known| known.sha256 != sha256) {
+            let confirmed = Confirmed { version: version.clone(), sha256, at: Timestamp::now() };
+            self.store.update(|record| record.confirmed = Some(confirmed))?;
+        }
+        self.running = Some(Running { version, sha256 });
+        Ok(())
+    }
+}
+
+fn discard(verified: Verified) {
+    let path = verified.path().to_owned();
+    drop(verified);
+    // What cannot be removed is swept at the next start.
+    let _ = std::fs::remove_file(path);
+}
+
+/// Old entries make room: a release that old is below the floor anyway.
+const MOST_QUARANTINED: usize = 64;
+
+/// The longest reason that is kept, in characters: the end of a stderr and a sentence.
+const LONGEST_REASON: usize = 5000;

@@ -1,0 +1,488 @@
+//! The agent: one thread that follows a source and carries out what is asked of it, one thing at
+//! a time.
+//!
+//! It owns everything that changes the machine (state, program path) and drives the service only
+//! through a [`RestartDriver`]. A panic in a pass ends that pass and nothing else.
+
+mod inbox;
+mod line;
+mod outcome;
+mod schedule;
+mod status;
+mod wanted;
+
+use std::os::fd::BorrowedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+pub use inbox::{Answer, Inbox, Message, Post, Reply};
+pub use line::{Ask, Line, Unfinished};
+pub use outcome::{Outcome, PassFailure};
+pub use schedule::{FIRST_SPREAD, Rhythm, Schedule, Verdict};
+pub use status::{AgentStatus, LastPass, Shown};
+pub use wanted::{Running, Wanted};
+
+use crate::clock::Timestamp;
+use crate::digest::Sha256;
+use crate::failure::{Exit, Failure as _, Reported, chain};
+use crate::fetch::{Attend, Progress};
+use crate::install::Installed;
+use crate::restart::{HandoffError, Launch, RestartDriver};
+use crate::state::{Event, Hold};
+use crate::trust::Refused;
+
+/// What the agent needs to begin.
+#[derive(Debug)]
+pub struct Agent {
+    /// The machinery of updates; `None`: nothing is fetched, or the state is damaged.
+    pub line: Option<Line>,
+    /// Who runs the service.
+    pub driver: Box<dyn RestartDriver>,
+    /// How often the source is asked.
+    pub schedule: Schedule,
+    /// A worker stays if the next poll is nearer than this.
+    pub worker_stays: Duration,
+    /// What is shown.
+    pub shown: Shown,
+    /// What reaches it.
+    pub inbox: Inbox,
+    /// The program as configured, for a service without updates.
+    pub program: PathBuf,
+    /// What was started before the agent; `None`: nothing could be, and the first release will be.
+    pub started: Option<Installed>,
+}
+
+impl Agent {
+    /// Runs until it is told to stop.
+    pub fn run(mut self) {
+        self.learn();
+        self.show();
+        let mut next = Instant::now() + self.first_wait();
+        loop {
+            self.shown.write(|shown| {
+                shown.doing = "idle".to_owned();
+                let wait = next.saturating_duration_since(Instant::now());
+                shown.next_poll = shown.source.is_some().then(|| Timestamp::now().plus(wait));
+            });
+            let wait = match self.line {
+                Some(_) => next.saturating_duration_since(Instant::now()),
+                None => Duration::MAX,
+            };
+            match self.inbox.next(wait) {
+                Some(Message::Stop) => break,
+                Some(Message::Apply(ask, reply)) => {
+                    let (answer, verdict) = self.pass(ask);
+                    next = Instant::now() + self.rest(verdict);
+                    // Whoever asked may have gone.
+                    let _ = reply.send(answer);
+                }
+                Some(message) => {
+                    let done = catch_unwind(AssertUnwindSafe(|| self.carry_out(message)));
+                    if let Err(panic) = done {
+                        tracing::error!(event = "internal.panic", "fetchd itself failed: {}", words(&*panic));
+                    }
+                }
+                None if self.line.is_some() => {
+                    let (_, verdict) = self.pass(Ask::default());
+                    next = Instant::now() + self.rest(verdict);
+                }
+                None => {}
+            }
+            self.show();
+        }
+        if let Some(line) = &mut self.line {
+            line.worker.dismiss();
+        }
+    }
+
+    fn learn(&mut self) {
+        let (Some(line), Some(started)) = (&mut self.line, &self.started) else { return };
+        if let Err(failure) = line.learn_what_runs(started) {
+            tracing::error!(event = "state.unwritable", error = chain(&failure), "cannot record what runs");
+        }
+    }
+
+    fn first_wait(&self) -> Duration {
+        // A service that does not run yet waits for nobody.
+        if self.started.is_none() { Duration::ZERO } else { self.schedule.first(chance()) }
+    }
+
+    /// How long to wait after a pass; a worker that would wait too long is let go.
+    fn rest(&mut self, verdict: Verdict) -> Duration {
+        let wait = self.schedule.next(verdict, chance());
+        if wait >= self.worker_stays
+            && let Some(line) = &mut self.line
+        {
+            line.worker.dismiss();
+        }
+        wait
+    }
+
+    /// One pass, with everybody told how it ended.
+    fn pass(&mut self, ask: Ask) -> (Answer, Verdict) {
+        let Some(line) = &mut self.line else {
+            return (refused(self.updates_off()), Verdict::Settled);
+        };
+        self.shown.write(|shown| shown.doing = "polling".to_owned());
+        let mut attend = Attending { inbox: &mut self.inbox, shown: &self.shown, logged: 0 };
+        let driver = &mut *self.driver;
+        // The state is written whole or not at all, so nothing half done is left for the next pass.
+        let result = catch_unwind(AssertUnwindSafe(|| line.pass(ask, driver, &mut attend)))
+            .unwrap_or_else(|panic| Err(PassFailure::Panicked(words(&*panic))));
+        let last = |outcome: &str, message: String, error| LastPass {
+            at: Timestamp::now(),
+            outcome: outcome.to_owned(),
+            message,
+            error,
+        };
+        let (answer, verdict, last) = match &result {
+            Ok(outcome) => {
+                let error = if let Outcome::Held(why) = outcome { Some(why.clone()) } else { None };
+                let answer = Answer {
+                    exit: outcome.exit(),
+                    outcome: outcome.word().to_owned(),
+                    message: outcome.sentence(),
+                    version: outcome.version().map(ToString::to_string),
+                    error: error.clone(),
+                };
+                (answer, Verdict::Settled, last(outcome.word(), outcome.sentence(), error))
+            }
+            Err(failure) => {
+                let report = Reported::of(failure);
+                (refused(report.clone()), failure.verdict(), last("failed", report.message.clone(), Some(report)))
+            }
+        };
+        self.record(&result, &last);
+        if verdict != Verdict::Interrupted {
+            self.shown.write(|shown| shown.last = Some(last));
+        }
+        (answer, verdict)
+    }
+
+    /// The log and the history. What happens every five minutes is written down once.
+    fn record(&self, result: &Result<Outcome, PassFailure>, last: &LastPass) {
+        let Some(line) = &self.line else { return };
+        let repeated = self.shown.read().last.is_some_and(|before| {
+            before.outcome == last.outcome
+                && before.error.map(|e| e.code) == last.error.as_ref().map(|e| e.code.clone())
+        });
+        match result {
+            Ok(Outcome::Updated { to, sha256, generation, ready_in, from }) => {
+                tracing::info!(
+                    event = "release.confirmed",
+                    version = to.as_ref().map(ToString::to_string),
+                    generation,
+                    "{}",
+                    last.message
+                );
+                line.note(
+                    &Event::new(last.at, "release.confirmed")
+                        .version(to.as_ref())
+                        .sha256(Some(*sha256))
+                        .message(&last.message)
+                        .detail("from", from.as_ref().map(ToString::to_string))
+                        .detail("generation", *generation)
+                        .detail("ready_ms", u64::try_from(ready_in.as_millis()).unwrap_or(u64::MAX)),
+                );
+            }
+            Ok(Outcome::Held(why)) if !repeated => {
+                tracing::warn!(event = "release.held", code = why.code, "{}", why.message);
+                line.note(&Event::new(last.at, "release.held").failure(why));
+            }
+            Ok(outcome) => tracing::debug!(event = "pass.ended", outcome = outcome.word(), "{}", last.message),
+            Err(failure) if failure.was_interrupted() => tracing::info!(event = "pass.interrupted", "{}", last.message),
+            Err(failure) => {
+                tracing::warn!(event = "pass.failed", code = failure.code(), "{}", last.message);
+                if let (false, Some(report)) = (repeated, &last.error) {
+                    let event = match failure {
+                        PassFailure::Fetch(_) => "fetch.failed",
+                        PassFailure::Refused(_) | PassFailure::Verify(_) => "release.refused",
+                        PassFailure::Install(_) => "install.failed",
+                        PassFailure::Handoff(_) => "handoff.failed",
+                        PassFailure::State(_) | PassFailure::Panicked(_) => "pass.failed",
+                    };
+                    line.note(&Event::new(last.at, event).failure(report));
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, message: Message) {
+        match message {
+            Message::Restart(reply) => {
+                self.shown.write(|shown| shown.doing = "restarting".to_owned());
+                let answer = self.restart().unwrap_or_else(|failure| refused(Reported::of(&failure)));
+                self.finish("service.restarted", answer, reply);
+            }
+            Message::RollBack(reply) => {
+                self.shown.write(|shown| shown.doing = "rolling back".to_owned());
+                let answer = self.roll_back().unwrap_or_else(|failure| refused(Reported::of(&failure)));
+                self.finish("release.rolled_back", answer, Some(reply));
+            }
+            Message::Hold { reason, until, reply } => {
+                let hold = Hold { reason, since: Timestamp::now(), until };
+                let answer = self.set_hold(Some(hold)).unwrap_or_else(|failure| refused(Reported::of(&failure)));
+                self.finish("policy.hold", answer, Some(reply));
+            }
+            Message::Unhold(reply) => {
+                let answer = self.set_hold(None).unwrap_or_else(|failure| refused(Reported::of(&failure)));
+                self.finish("policy.unhold", answer, Some(reply));
+            }
+            Message::CrashLoop { sha256, failure } => self.crash_loop(sha256, &failure),
+            Message::ProgramChanged => self.restore(),
+            Message::Crashed { generation, status } => {
+                self.note(
+                    Event::new(Timestamp::now(), "service.crashed").message(status).detail("generation", generation),
+                );
+            }
+            Message::Apply(..) | Message::Stop => {}
+        }
+    }
+
+    fn finish(&self, event: &str, answer: Answer, reply: Option<Reply>) {
+        let mut line = Event::new(Timestamp::now(), event).message(&answer.message);
+        match &answer.error {
+            Some(failure) => {
+                tracing::warn!(event, code = failure.code, "{}", answer.message);
+                line = line.failure(failure);
+            }
+            None => tracing::info!(event, "{}", answer.message),
+        }
+        self.note(line);
+        if let Some(reply) = reply {
+            // Whoever asked may have gone.
+            let _ = reply.send(answer);
+        }
+    }
+
+    fn note(&self, event: Event) {
+        if let Some(line) = &self.line {
+            line.note(&event);
+        }
+    }
+
+    /// A new process of the same binary, watched like any other.
+    fn restart(&mut self) -> Result<Answer, PassFailure> {
+        let launch = self.same_again()?;
+        let handoff = self.driver.handoff(&launch).inspect_err(|_| self.driver.abort())?;
+        match self.driver.watch() {
+            Ok(()) => self.driver.confirm(),
+            Err(HandoffError::Stopping) => return Err(HandoffError::Stopping.into()),
+            Err(failure) => {
+                self.driver.roll_back(&launch)?;
+                return Err(failure.into());
+            }
+        }
+        let message = format!("generation {} serves, ready after {} ms", handoff.generation, handoff.took.as_millis());
+        Ok(done("restarted", message, launch.version.as_ref().map(ToString::to_string)))
+    }
+
+    /// What runs, to be started once more. With updates on it must be what was verified.
+    fn same_again(&self) -> Result<Launch, PassFailure> {
+        let Some(line) = &self.line else {
+            return Ok(Launch { program: self.program.clone(), sha256: None, version: None, stamp: None });
+        };
+        let at_path = line.install.startable(line.store.record())?;
+        match (at_path, &line.running) {
+            (Some(installed), Some(running)) if *installed.sha256() == running.sha256 => {
+                Ok(Launch { version: running.version.clone(), ..Launch::of(&installed) })
+            }
+            (Some(installed), Some(running)) => {
+                let message = format!(
+                    "`{}` was replaced by something fetchd did not install: it is {}, what runs is {}",
+                    installed.program().display(),
+                    installed.sha256().short(),
+                    running.sha256.short()
+                );
+                Err(Refused::new("program.changed", Exit::Content, message)
+                    .hint("publish it as a release, or use `layout = \"external\"` if a deploy job puts it there")
+                    .into())
+            }
+            (_, None) | (None, _) => {
+                Err(Refused::new("program.missing", Exit::Install, "there is nothing to start at the program path")
+                    .into())
+            }
+        }
+    }
+
+    /// Back to the previous release, because an operator says so.
+    fn roll_back(&mut self) -> Result<Answer, PassFailure> {
+        let off = self.updates_off();
+        let Some(line) = &mut self.line else { return Ok(refused(off)) };
+        let Some(bad) = line.running.clone() else { return Ok(refused(nothing_to_go_back_to())) };
+        let Some(previous) = line.install.reactivate(&mut line.store)? else {
+            return Ok(refused(nothing_to_go_back_to()));
+        };
+        line.serve_previous(&previous, &mut *self.driver)?;
+        let reason = "an operator rolled it back".to_owned();
+        line.quarantine(bad.sha256, bad.version.clone(), "operator.rollback", reason)?;
+        line.confirm(&previous, &mut *self.driver)?;
+        let from = outcome::named(bad.version.as_ref());
+        let message = format!("{} serves again; {from} is in quarantine", outcome::named(previous.version()));
+        Ok(done("rolled_back", message, previous.version().map(ToString::to_string)))
+    }
+
+    fn set_hold(&mut self, hold: Option<Hold>) -> Result<Answer, PassFailure> {
+        let off = self.updates_off();
+        let Some(line) = &mut self.line else { return Ok(refused(off)) };
+        let answer = match &hold {
+            Some(Hold { until: Some(until), .. }) => done("held", format!("updates are on hold until {until}"), None),
+            Some(_) => done("held", "updates are on hold".to_owned(), None),
+            None => done("unheld", "updates go on".to_owned(), None),
+        };
+        line.store.update(|record| record.hold = hold)?;
+        Ok(answer)
+    }
+
+    /// The release that was confirmed does not hold after all.
+    fn crash_loop(&mut self, sha256: Option<Sha256>, failure: &HandoffError) {
+        let runs = self.line.as_ref().and_then(|line| line.running.as_ref()).map(|running| running.sha256);
+        if runs.is_some() && sha256.is_some() && runs != sha256 {
+            // Another release has taken over since: it is not to blame for the one before.
+            return;
+        }
+        let report = Reported::of(failure);
+        tracing::error!(event = "service.crash_loop", "{}", report.message);
+        self.note(Event::new(Timestamp::now(), "service.crash_loop").failure(&report));
+        let Some(line) = &mut self.line else { return self.driver.give_up() };
+        let bad = line.running.clone();
+        match line.back(&mut *self.driver) {
+            Ok(Some(previous)) => {
+                let message = format!("{} serves again", outcome::named(previous.version()));
+                line.note(
+                    &Event::new(Timestamp::now(), "release.rolled_back").version(previous.version()).message(message),
+                );
+                if let Some(bad) = bad
+                    && let Err(e) = line.quarantine(bad.sha256, bad.version, failure.code(), chain(failure))
+                {
+                    tracing::error!(
+                        event = "state.unwritable",
+                        error = chain(&e),
+                        "the bad release is not in quarantine"
+                    );
+                }
+            }
+            Ok(None) => self.driver.give_up(),
+            Err(e) => {
+                tracing::error!(
+                    event = "rollback.failed",
+                    error = chain(&e),
+                    "the previous release cannot be brought back"
+                );
+                line.note(&Event::new(Timestamp::now(), "rollback.failed").failure(&Reported::of(&e)));
+            }
+        }
+    }
+
+    /// The service has to be started, and what lies at its path is not what was verified: our own copy is, if there is one.
+    fn restore(&mut self) {
+        let Some(line) = &mut self.line else { return };
+        match line.install.startable(line.store.record()) {
+            Ok(Some(installed)) if line.running.as_ref().is_some_and(|runs| runs.sha256 == *installed.sha256()) => {
+                if let Err(e) = self.driver.roll_back(&Launch::of(&installed)) {
+                    tracing::error!(event = "service.not_started", error = chain(&e), "the service cannot be started");
+                }
+            }
+            Ok(_) => {
+                tracing::error!(
+                    event = "program.changed",
+                    "the program path holds something that was not verified; it is not started"
+                );
+            }
+            Err(e) => {
+                tracing::error!(event = "program.unreadable", error = chain(&e), "the program path cannot be read")
+            }
+        }
+    }
+
+    fn updates_off(&self) -> Reported {
+        self.shown.read().updates_off.unwrap_or_else(|| Reported {
+            code: "source.none".to_owned(),
+            exit: Exit::Usage,
+            message: "this service has no source of releases".to_owned(),
+            hint: Some("name one with `--source URL`, or as `source = \"URL\"` in the file".to_owned()),
+        })
+    }
+
+    fn show(&self) {
+        let Some(line) = &self.line else { return };
+        let record = line.store.record();
+        self.shown.write(|shown| {
+            shown.source = Some(fetchd_fetchers::redact(&line.wanted.source.url));
+            shown.version = line.running.as_ref().and_then(|running| running.version.as_ref()).map(ToString::to_string);
+            shown.sha256 = line.running.as_ref().map(|running| running.sha256.to_string());
+            shown.previous = record.previous.as_ref().map(|p| outcome::named(p.version.as_ref()));
+            shown.hold.clone_from(&record.hold);
+            shown.quarantine.clone_from(&record.quarantine);
+        });
+    }
+}
+
+fn done(outcome: &str, message: String, version: Option<String>) -> Answer {
+    Answer { exit: Exit::Done, outcome: outcome.to_owned(), message, version, error: None }
+}
+
+fn refused(report: Reported) -> Answer {
+    Answer {
+        exit: report.exit,
+        outcome: "failed".to_owned(),
+        message: report.message.clone(),
+        version: None,
+        error: Some(report),
+    }
+}
+
+fn nothing_to_go_back_to() -> Reported {
+    Reported {
+        code: "rollback.nothing".to_owned(),
+        exit: Exit::Install,
+        message: "there is no previous release to go back to".to_owned(),
+        hint: Some("`fetchd history` shows what was installed; to stop updates use `fetchd hold`".to_owned()),
+    }
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+/// Uniform in [0, 1). A machine without randomness gets the middle.
+fn chance() -> f64 {
+    let number = getrandom::u32().unwrap_or(u32::MAX / 2);
+    f64::from(number) / (f64::from(u32::MAX) + 1.0)
+}
+
+/// The agent while it waits for the worker.
+struct Attending<'a> {
+    inbox: &'a mut Inbox,
+    shown: &'a Shown,
+    logged: u64,
+}
+
+impl Attend for Attending<'_> {
+    fn progress(&mut self, progress: Progress) {
+        let Progress::Download { bytes, total } = progress;
+        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
+        let doing = match total {
+            Some(total) => format!("downloading {} of {} MiB", mib(bytes), mib(total)),
+            None => format!("downloading {} MiB", mib(bytes)),
+        };
+        // A line for every tenth, as a terminal would show a bar.
+        if let Some(tenth) = total.and_then(|total| (bytes * 10).checked_div(total))
+            && tenth > self.logged
+        {
+            self.logged = tenth;
+            tracing::info!(event = "download.progress", percent = tenth * 10, bytes, total, "{doing}");
+        }
+        self.shown.write(|shown| shown.doing = doing);
+    }
+
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.inbox.bell())
+    }
+
+    fn stop(&mut self) -> bool {
+        self.inbox.is_urgent()
+    }
+}

@@ -1,0 +1,63 @@
+//! What the agent shows of itself.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::Timestamp;
+use crate::failure::Reported;
+use crate::state::{Hold, Quarantined};
+
+/// The agent, for `status`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentStatus {
+    /// What it does right now: `idle`, `polling`, `downloading 12 of 80 MiB`, `handing off`, …
+    pub doing: String,
+    /// Why no updates are made at all, where that is so.
+    pub updates_off: Option<Reported>,
+    /// Where releases come from, without secrets.
+    pub source: Option<String>,
+    /// The version that runs, where known.
+    pub version: Option<String>,
+    /// The digest of the binary that runs, where known.
+    pub sha256: Option<String>,
+    /// The release a rollback would return to.
+    pub previous: Option<String>,
+    /// The last pass.
+    pub last: Option<LastPass>,
+    /// When the source is asked next.
+    pub next_poll: Option<Timestamp>,
+    /// An operator's hold.
+    pub hold: Option<Hold>,
+    /// Digests that are never run again.
+    pub quarantine: Vec<Quarantined>,
+}
+
+/// How the last pass ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastPass {
+    /// When.
+    pub at: Timestamp,
+    /// One stable word: `unchanged`, `up_to_date`, `updated`, `held`, `failed`.
+    pub outcome: String,
+    /// One sentence.
+    pub message: String,
+    /// What went wrong, where something did.
+    pub error: Option<Reported>,
+}
+
+/// The agent's status, written by it and read by the control socket.
+#[derive(Debug, Clone, Default)]
+pub struct Shown(Arc<Mutex<AgentStatus>>);
+
+impl Shown {
+    /// A copy of what is shown.
+    pub fn read(&self) -> AgentStatus {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Changes what is shown.
+    pub fn write(&self, change: impl FnOnce(&mut AgentStatus)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
