@@ -29,6 +29,8 @@ pub mod failure;
 pub mod fetch;
 #[cfg(feature = "agent")]
 pub mod install;
+#[cfg(feature = "cli")]
+pub mod publish;
 #[cfg(feature = "agent")]
 pub mod restart;
 #[cfg(feature = "service")]

@@ -1,0 +1,111 @@
+//! What can go wrong while a release is made.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Exit, Failure};
+use crate::trust::Refused;
+
+/// Making, signing or publishing a release failed. What was published before is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// A file could not be read or written.
+    #[error("cannot {what} `{}`", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is there and is not what would be written.
+    #[error("`{}` exists and would have to be changed", .0.display())]
+    Exists(PathBuf),
+    /// Somebody else is publishing to this directory.
+    #[error("another publish is at work in `{}`", .0.display())]
+    Locked(PathBuf),
+    /// The secret key is encrypted and no password was given.
+    #[error("the secret key `{}` needs its password", .0.display())]
+    PasswordNeeded(PathBuf),
+    /// The file is no secret key, or the password is not its own.
+    #[error("cannot use the secret key `{}`: {why}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// What was asked for makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// A release or an artifact that others have already differs.
+    #[error("version `{version}` is published for `{target}` with other bytes")]
+    Republished {
+        /// The version.
+        version: String,
+        /// The target.
+        target: String,
+    },
+    /// The binary could not be found in its archive.
+    #[error("cannot unpack `{}`: {why}", path.display())]
+    Unpack {
+        /// The archive.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// What is there, or what was just made, is not what trust would accept.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+}
+
+impl PublishError {
+    pub(super) fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> PublishError {
+        let path = path.to_owned();
+        move |source| PublishError::Io { what, path, source }
+    }
+}
+
+impl Failure for PublishError {
+    fn code(&self) -> &'static str {
+        match self {
+            PublishError::Io { .. } => "publish.io",
+            PublishError::Exists(_) => "publish.exists",
+            PublishError::Locked(_) => "publish.locked",
+            PublishError::PasswordNeeded(_) => "key.password_needed",
+            PublishError::Key { .. } => "key.unusable",
+            PublishError::Usage(_) => "publish.usage",
+            PublishError::Republished { .. } => "publish.republished",
+            PublishError::Unpack { .. } => "publish.unpack",
+            PublishError::Refused(refused) => refused.code(),
+        }
+    }
+
+    fn exit(&self) -> Exit {
+        match self {
+            PublishError::Io { .. } => Exit::Install,
+            PublishError::Locked(_) => Exit::Locked,
+            PublishError::Unpack { .. } => Exit::Content,
+            PublishError::Refused(refused) => refused.exit(),
+            _ => Exit::Usage,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            PublishError::Exists(_) => Some("nothing that was published is ever changed; choose another name".into()),
+            PublishError::PasswordNeeded(_) => Some("set `FETCHD_KEY_PASSWORD`, or run this on a terminal".into()),
+            PublishError::Republished { .. } => Some("publish the new bytes as a new version".into()),
+            PublishError::Key { .. } => {
+                Some("give a file that `fetchd keygen` or `minisign -G` made, and its own password".into())
+            }
+            PublishError::Unpack { .. } => Some("name the binary in the archive with `--entry PATH`".into()),
+            PublishError::Locked(_) => Some("try again when it is done".into()),
+            PublishError::Refused(refused) => refused.hint(),
+            PublishError::Io { .. } | PublishError::Usage(_) => None,
+        }
+    }
+}
