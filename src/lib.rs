@@ -19,6 +19,8 @@ pub mod agent;
 pub mod checkpoint;
 #[cfg(feature = "agent")]
 pub mod clock;
+#[cfg(feature = "cli")]
+pub mod config;
 #[cfg(feature = "agent")]
 pub mod digest;
 #[cfg(feature = "agent")]

@@ -1,0 +1,281 @@
+//! The configuration: a table of settings, four layers merged, and one [`Config`] made from them.
+//!
+//! [`setting::Setting`] says what a setting is, `table` lists them all. [`Effective`] merges flags,
+//! environment, file and defaults and remembers where each value came from. [`Config`] is made
+//! from it once, with every rule between settings checked; nothing is checked again after that.
+
+mod effective;
+mod environment;
+mod error;
+mod file;
+mod listen;
+mod opened;
+pub mod reference;
+mod release;
+mod serve;
+pub mod setting;
+mod table;
+#[cfg(test)]
+mod tests;
+mod value;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use effective::{Effective, Host, Layer, Origin};
+pub use environment::{FILE as FILE_VARIABLE, PROTOCOL as PROTOCOL_VARIABLES};
+pub use error::{ConfigError, Position};
+pub use listen::{Address, BadListen, Listen};
+pub use opened::{fetcher, key_set};
+pub use release::{KeyRef, Policy, Signature, Source, Trust, keys};
+pub use serve::{Crash, Health, OnDeath, Probe, Ready, Restart, Serve};
+pub use table::{find, settings};
+pub use value::{Given, Value};
+
+/// Which service is meant: enough to find its state and its supervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The name that releases are signed for.
+    pub product: String,
+    /// The state directory of this one service; absolute.
+    pub state_dir: PathBuf,
+}
+
+/// A valid configuration. Paths are absolute; what is checked here is not checked again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Which service.
+    pub place: Place,
+    /// What runs.
+    pub program: Program,
+    /// Where releases come from, and what is believed of them; `None`: nothing is fetched.
+    pub source: Option<Source>,
+    /// How often the source is asked.
+    pub schedule: Schedule,
+    /// What is taken.
+    pub policy: Policy,
+    /// Bounds of the network and of the disk.
+    pub download: Download,
+    /// What is checked before anything is installed.
+    pub verify: Verify,
+    /// How it is installed.
+    pub install: Install,
+    /// How it is run and handed off to.
+    pub serve: Serve,
+    /// The worker process.
+    pub worker: Worker,
+}
+
+/// The program to keep running.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Program {
+    /// Its path as it was written, made absolute; symlinks are not resolved, existence is not checked.
+    pub path: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+}
+
+/// How often the source is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schedule {
+    /// The time between two polls.
+    pub interval: Duration,
+    /// By how many per cent it is varied, each way; 0 to 100.
+    pub jitter: u8,
+}
+
+/// Bounds of the network and of the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Download {
+    /// The longest that one poll may take.
+    pub poll: Duration,
+    /// The longest that one download may take.
+    pub total: Duration,
+    /// The longest wait for the next byte.
+    pub stall: Duration,
+    /// The least bytes a second over 30 seconds; 0 is off.
+    pub min_rate: u64,
+    /// The largest artifact and binary, in bytes.
+    pub max_size: u64,
+    /// Bytes to leave free on the disk.
+    pub reserve: u64,
+}
+
+/// What is checked before anything is installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verify {
+    /// The target triple whose artifact is taken.
+    pub target: String,
+    /// Whether the binary's header must agree with it.
+    pub target_check: bool,
+    /// The smoke run; `None`: off.
+    pub smoke: Option<SmokeRun>,
+}
+
+/// How the new binary is tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SmokeRun {
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// The longest that it may take.
+    pub deadline: Duration,
+}
+
+/// How the binary is replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Install {
+    /// Where it goes.
+    pub layout: Layout,
+    /// Whether an install goes on when owner, mode or attributes cannot be carried over.
+    pub best_effort: bool,
+}
+
+/// Where a new binary goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// In place of the program's file.
+    Replace,
+    /// Into a directory of its own, with a symlink to it.
+    Releases {
+        /// So many are kept.
+        keep: usize,
+    },
+    /// Somebody else puts it there.
+    External,
+}
+
+/// The worker process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Worker {
+    /// The limit of its address space, in bytes; `None`: no limit.
+    pub memory: Option<u64>,
+    /// It stays if the next poll is nearer than this.
+    pub stay: Duration,
+}
+
+/// The target triple that this fetchd was built for.
+pub const BUILD_TARGET: &str = env!("BUILD_TARGET_TRIPLE");
+
+impl Place {
+    /// Finds the service: by `product`, else by the program's file name, and by `state_dir`.
+    pub fn of(settings: &Effective) -> Result<Place, ConfigError> {
+        let product = product(settings)?;
+        let state_dir = match settings.path("state_dir") {
+            Some(path) => path,
+            None => state_home(settings.host())?.join("fetchd").join(&product),
+        };
+        Ok(Place { product, state_dir })
+    }
+}
+
+/// The name that releases are signed for: `product`, else the program's file name.
+pub fn product(settings: &Effective) -> Result<String, ConfigError> {
+    let program = settings.list("program").first().map(PathBuf::from);
+    let named = program.as_ref().and_then(|path| path.file_name()).and_then(|name| name.to_str());
+    let product = match settings.text("product").or(named) {
+        Some(product) => product.to_owned(),
+        None => {
+            return Err(ConfigError::Missing {
+                what: "it is not known which service is meant".to_owned(),
+                hint: "name it with `--product NAME`, or give its file with `--config FILE`".to_owned(),
+            });
+        }
+    };
+    if !is_name(&product) {
+        let key = if settings.text("product").is_some() { "product" } else { "program" };
+        return Err(settings.wrong(key, format!("`{product}` cannot be a product's name; {NAMES}")));
+    }
+    Ok(product)
+}
+
+impl Config {
+    /// Checks everything, and the rules between settings.
+    pub fn of(settings: &Effective) -> Result<Config, ConfigError> {
+        let [path, args @ ..] = settings.list("program") else {
+            return Err(ConfigError::Missing {
+                what: "no program to keep running is given".to_owned(),
+                hint: "write it after the flags, as in `fetchd run --listen :8080 -- ./server`, or as \
+                       `program = [\"./server\"]` in the file"
+                    .to_owned(),
+            });
+        };
+        let path = effective::absolute(settings.base("program"), path.as_ref());
+        let verify = Verify {
+            target: settings.text("target").unwrap_or(BUILD_TARGET).to_owned(),
+            target_check: settings.on("target_check"),
+            smoke: settings.on("smoke").then(|| SmokeRun {
+                args: settings.list("smoke_args").to_vec(),
+                deadline: length(settings, "smoke_deadline"),
+            }),
+        };
+        let layout = match settings.text("layout") {
+            Some("external") => Layout::External,
+            Some("releases") => Layout::Releases { keep: usize::try_from(amount(settings, "keep")).unwrap_or(2) },
+            _ => Layout::Replace,
+        };
+        let memory = amount(settings, "worker.memory");
+        Ok(Config {
+            place: Place::of(settings)?,
+            program: Program { path, args: args.to_vec() },
+            source: release::source(settings, layout)?,
+            schedule: Schedule {
+                interval: length(settings, "interval"),
+                jitter: u8::try_from(amount(settings, "jitter")).unwrap_or(100),
+            },
+            policy: release::policy(settings)?,
+            download: Download {
+                poll: length(settings, "poll_deadline"),
+                total: length(settings, "download_deadline"),
+                stall: length(settings, "stall_deadline"),
+                min_rate: amount(settings, "min_rate"),
+                max_size: amount(settings, "max_size"),
+                reserve: amount(settings, "reserve"),
+            },
+            verify,
+            install: Install { layout, best_effort: settings.text("metadata") == Some("best-effort") },
+            serve: serve::serve(settings)?,
+            worker: Worker { memory: (memory > 0).then_some(memory), stay: length(settings, "worker.stay") },
+        })
+    }
+
+    /// The source, for commands that cannot do without.
+    pub fn require_source(&self) -> Result<&Source, ConfigError> {
+        self.source.as_ref().ok_or_else(|| ConfigError::Missing {
+            what: "no source to ask is given".to_owned(),
+            hint: "name one with `--source URL`, or as `source = \"URL\"` in the file".to_owned(),
+        })
+    }
+}
+
+/// Where state directories are by default.
+fn state_home(host: &Host) -> Result<PathBuf, ConfigError> {
+    if host.root {
+        return Ok(PathBuf::from("/var/lib"));
+    }
+    // The XDG specification: a relative path there is to be ignored.
+    let xdg = host.variable("XDG_STATE_HOME").filter(|path| path.is_absolute()).map(PathBuf::from);
+    let home = host.variable("HOME").filter(|path| path.is_absolute()).map(|home| home.join(".local/state"));
+    xdg.or(home).ok_or_else(|| ConfigError::Missing {
+        what: "there is no place for the state: neither `XDG_STATE_HOME` nor `HOME` is set".to_owned(),
+        hint: "name one with `--state-dir DIR`".to_owned(),
+    })
+}
+
+/// Products and channels become parts of paths and of signed comments.
+fn is_name(name: &str) -> bool {
+    name.len() <= 64
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+}
+
+const NAMES: &str = "use 1 to 64 letters, digits, `.`, `_` and `-`, beginning with a letter or a digit";
+
+/// The duration of a setting whose default is a duration: the table's test keeps it one.
+fn length(settings: &Effective, key: &str) -> Duration {
+    settings.duration(key).unwrap_or_default()
+}
+
+/// The number of a setting whose default is a number: the table's test keeps it one.
+fn amount(settings: &Effective, key: &str) -> u64 {
+    settings.number(key).unwrap_or_default()
+}
