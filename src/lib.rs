@@ -22,6 +22,10 @@ pub mod clock;
 #[cfg(feature = "cli")]
 pub mod config;
 #[cfg(feature = "agent")]
+pub mod control;
+#[cfg(feature = "cli")]
+pub mod daemon;
+#[cfg(feature = "agent")]
 pub mod digest;
 #[cfg(feature = "agent")]
 pub mod durable;

@@ -1,0 +1,203 @@
+//! From a configuration to the parts of a running service.
+
+use std::path::PathBuf;
+
+use crate::agent::{Line, Rhythm, Wanted};
+use crate::config::{self, Address, Config, Effective, OnDeath, Probe, Signature};
+use crate::failure::Reported;
+use crate::fetch::{self, ProcessWorker, Worker};
+use crate::install::{Carry, Install, Layout};
+use crate::restart::supervise::{self, Health, Options, Ready};
+use crate::state::Store;
+use crate::trust::{Expect, Trust};
+use crate::verify::{Smoke, TargetCheck, Verifier};
+
+/// What is wanted from `source`. Reads the key files.
+pub fn wanted(settings: &Effective, config: &Config, source: &config::Source) -> Result<Wanted, Reported> {
+    let trust = match &source.trust {
+        config::Trust::Owner => Trust::Owner,
+        config::Trust::Unsigned => Trust::Unsigned,
+        config::Trust::Keys { signature, .. } => {
+            let keys = config::key_set(settings)?;
+            match signature {
+                Signature::Bundle => Trust::Bundle { keys },
+                Signature::Bound => Trust::Bound { keys },
+                Signature::Plain => Trust::Plain { keys },
+            }
+        }
+    };
+    Ok(Wanted {
+        source: fetch::Source { url: source.url.clone(), options: source.options.clone() },
+        trust,
+        expect: Expect {
+            product: config.place.product.clone(),
+            channel: config.policy.channel.clone(),
+            target: config.verify.target.clone(),
+            max_size: config.download.max_size,
+        },
+        limits: fetch::Limits {
+            poll: config.download.poll,
+            total: config.download.total,
+            stall: config.download.stall,
+            min_rate: config.download.min_rate,
+            max_size: config.download.max_size,
+            reserve: config.download.reserve,
+            ..fetch::Limits::default()
+        },
+        pin: config.policy.pin.clone(),
+        allow_downgrade: config.policy.allow_downgrade,
+        cooldown: config.policy.cooldown,
+        max_age: config.policy.max_age,
+    })
+}
+
+/// Where the program lies.
+pub fn install(config: &Config) -> Result<Install, Reported> {
+    let layout = match config.install.layout {
+        config::Layout::Replace => Layout::Replace,
+        config::Layout::Releases { keep } => Layout::Releases { keep },
+        config::Layout::External => Layout::External { dir: config.place.state_dir.join("external") },
+    };
+    let carry = if config.install.best_effort { Carry::BestEffort } else { Carry::Strict };
+    Ok(Install::open(layout, &config.program.path, carry)?)
+}
+
+/// Who checks.
+pub fn verifier(config: &Config) -> Verifier {
+    let smoke = match &config.verify.smoke {
+        None => Smoke { enabled: false, ..Smoke::default() },
+        Some(run) => {
+            Smoke { args: run.args.iter().map(Into::into).collect(), deadline: run.deadline, ..Smoke::default() }
+        }
+    };
+    let target =
+        if config.verify.target_check { TargetCheck::Triple(config.verify.target.clone()) } else { TargetCheck::Off };
+    Verifier { smoke, target, ..Verifier::default() }
+}
+
+/// The machinery of updates for `wanted`, with what a crash left half done settled. On failure the store, and with it
+/// the lock, is given back.
+pub fn line(
+    config: &Config,
+    wanted: Wanted,
+    mut store: Store,
+    worker: impl FnOnce(&Install) -> Result<Box<dyn Worker>, Reported>,
+) -> Result<Line, (Box<Store>, Reported)> {
+    let prepared = install(config).and_then(|mut install| {
+        let settled = install.settle(&mut store)?;
+        tracing::debug!(event = "install.settled", ?settled, "the journal is settled");
+        let worker = worker(&install)?;
+        Ok((install, worker))
+    });
+    match prepared {
+        Ok((install, worker)) => {
+            Ok(Line { wanted, store, install, worker, verifier: verifier(config), running: None, unfinished: None })
+        }
+        Err(report) => Err((Box::new(store), report)),
+    }
+}
+
+/// The worker of a supervisor: this very program in another role.
+pub fn worker_process(config: &Config, install: &Install) -> Result<Box<dyn Worker>, Reported> {
+    let program = own_program()?;
+    let settings = fetch::Settings { memory: config.worker.memory, ..fetch::Settings::default() };
+    #[cfg(debug_assertions)]
+    let settings = impatient_if_asked(settings);
+    Ok(Box::new(ProcessWorker::new(program, install.staging(), settings)))
+}
+
+/// Tests of a worker that falls silent need not wait as long as an operator would.
+#[cfg(debug_assertions)]
+fn impatient_if_asked(settings: fetch::Settings) -> fetch::Settings {
+    let asked = std::env::var("FETCHD_TEST_WORKER_SILENCE_MS").ok().and_then(|ms| ms.parse().ok());
+    let silence = asked.map_or(settings.silence, std::time::Duration::from_millis);
+    fetch::Settings { silence, ..settings }
+}
+
+/// This very program, also after another version was installed at its path: worker and supervisor speak to each other in
+/// words that may differ from one version to the next.
+pub fn own_program() -> Result<PathBuf, Reported> {
+    let own = PathBuf::from("/proc/self/exe");
+    if own.exists() {
+        return Ok(own);
+    }
+    std::env::current_exe().map_err(|e| Reported {
+        code: "start.own_program".to_owned(),
+        exit: crate::failure::Exit::Usage,
+        message: format!("the path of fetchd itself is not known: {e}"),
+        hint: Some("is /proc mounted?".to_owned()),
+    })
+}
+
+/// How often the source is asked.
+pub fn rhythm(config: &Config) -> Rhythm {
+    Rhythm { interval: config.schedule.interval, jitter: config.schedule.jitter }
+}
+
+/// How the service is run.
+pub fn options(config: &Config) -> Result<Options, Reported> {
+    let serve = &config.serve;
+    let health = match &serve.health {
+        None => None,
+        Some(health) => Some(Health {
+            command: match &health.probe {
+                Probe::Command(command) => command.iter().map(Into::into).collect(),
+                // The supervisor does no network I/O, not even on the loopback interface.
+                Probe::Url(url) => vec![own_program()?.into(), "probe".into(), url.as_str().into()],
+            },
+            interval: health.interval,
+            timeout: HEALTH_TIMEOUT,
+            failures: HEALTH_FAILURES,
+        }),
+    };
+    Ok(Options {
+        program: config.program.path.clone(),
+        arguments: config.program.args.iter().map(Into::into).collect(),
+        ready: match &serve.ready {
+            config::Ready::Notify => Ready::Notify,
+            config::Ready::Alive(long) => Ready::Alive(*long),
+            config::Ready::Exec(command) => Ready::Exec(command.iter().map(Into::into).collect()),
+        },
+        ready_deadline: serve.ready_deadline,
+        drain_deadline: serve.drain_deadline,
+        watch: serve.watch,
+        health,
+        watchdog: serve.watchdog,
+        crash: supervise::CrashRule {
+            limit: serve.crash.limit,
+            window: serve.crash.window,
+            probation: serve.crash.probation,
+            first_wait: serve.crash.backoff,
+            longest_wait: serve.crash.backoff_max,
+        },
+        drain_on_supervisor_death: serve.on_supervisor_death == OnDeath::Drain,
+        // A service that outlives its supervisor must not write into a pipe nobody empties.
+        capture_stderr: serve.capture_stderr && serve.on_supervisor_death == OnDeath::Drain,
+    })
+}
+
+/// The sockets, each with a name.
+pub fn listens(config: &Config) -> Vec<supervise::Listen> {
+    let only = config.serve.listen.len() == 1;
+    let named = config.serve.listen.iter().enumerate();
+    named
+        .map(|(at, listen)| supervise::Listen {
+            name: match &listen.name {
+                Some(name) => name.clone(),
+                None if only => config.place.product.clone(),
+                None => format!("{}-{}", config.place.product, at + 1),
+            },
+            address: match &listen.address {
+                Address::Any(port) => supervise::Address::TcpAny(*port),
+                Address::Tcp(address) => supervise::Address::Tcp(*address),
+                Address::Unix(path) => supervise::Address::Unix(path.clone()),
+            },
+        })
+        .collect()
+}
+
+/// How long one health check may take.
+const HEALTH_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// So many failed checks in a row are a failed watch: one may be bad luck.
+const HEALTH_FAILURES: u32 = 3;

@@ -1,0 +1,59 @@
+//! Signals to the supervisor, as values.
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use rustix::process::Signal;
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::SignalOnly;
+
+/// What a signal asks for (HANDOFF 1.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Drain and end.
+    Stop,
+    /// Drain and end; a second time: end at once.
+    Interrupt,
+    /// A graceful restart of the service.
+    Restart,
+    /// Passed on to the service.
+    Forward(Signal),
+    /// Some child ended.
+    Child,
+}
+
+/// The signals that have arrived.
+#[derive(Debug)]
+pub(super) struct Signals {
+    delivery: SignalDelivery<UnixStream, SignalOnly>,
+}
+
+impl Signals {
+    pub(super) fn listen() -> io::Result<Signals> {
+        let (read, write) = UnixStream::pair()?;
+        read.set_nonblocking(true)?;
+        let wanted = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD];
+        Ok(Signals { delivery: SignalDelivery::with_pipe(read, write, SignalOnly, wanted)? })
+    }
+
+    /// Readable when something has arrived.
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.delivery.get_read().as_fd()
+    }
+
+    /// What has arrived since the last call.
+    pub(super) fn take(&mut self) -> Vec<Asked> {
+        let asked = |signal| match signal {
+            SIGTERM => Some(Asked::Stop),
+            SIGINT => Some(Asked::Interrupt),
+            SIGUSR2 => Some(Asked::Restart),
+            SIGHUP => Some(Asked::Forward(Signal::HUP)),
+            SIGUSR1 => Some(Asked::Forward(Signal::USR1)),
+            SIGCHLD => Some(Asked::Child),
+            _ => None,
+        };
+        self.delivery.pending().filter_map(asked).collect()
+    }
+}
