@@ -25,6 +25,8 @@ pub mod config;
 pub mod control;
 #[cfg(feature = "cli")]
 pub mod daemon;
+#[cfg(feature = "hyper")]
+pub mod demo;
 #[cfg(feature = "agent")]
 pub mod digest;
 #[cfg(feature = "agent")]
@@ -35,6 +37,8 @@ pub mod failure;
 pub mod fetch;
 #[cfg(feature = "agent")]
 pub mod install;
+#[cfg(feature = "cli")]
+pub mod load;
 #[cfg(feature = "cli")]
 pub mod publish;
 #[cfg(feature = "agent")]
