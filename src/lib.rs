@@ -17,6 +17,8 @@
 pub mod agent;
 #[cfg(feature = "agent")]
 pub mod checkpoint;
+#[cfg(feature = "cli")]
+pub mod cli;
 #[cfg(feature = "agent")]
 pub mod clock;
 #[cfg(feature = "cli")]

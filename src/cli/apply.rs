@@ -1,0 +1,166 @@
+//! `fetchd check` and `fetchd apply`.
+
+use std::fs::File;
+use std::io::IsTerminal as _;
+use std::path::Path;
+use std::time::Duration;
+
+use clap::ArgMatches;
+use fetchd_fetchers::Registry;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::{Out, load, logging, operate};
+use crate::agent::{Ask, Outcome, Running, Wanted};
+use crate::clock::Timestamp;
+use crate::config::{Config, fetcher};
+use crate::control;
+use crate::daemon::setup;
+use crate::digest::Sha256;
+use crate::failure::{Exit, Reported};
+use crate::fetch::{Attend, LocalWorker, Progress, Worker};
+use crate::restart::none;
+use crate::state::{Event, StateError, Store};
+
+/// Says whether there is something newer. Changes nothing: no download, no state.
+pub(super) fn check(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
+    let (config, wanted) = wanted(matches)?;
+    let snapshot = Store::read_only(&config.place.state_dir)?;
+    let record = snapshot.record();
+    let running = match &record.confirmed {
+        Some(known) => Some(Running { version: known.version.clone(), sha256: known.sha256 }),
+        None => not_yet_known(&config.program.path),
+    };
+    let (program, mut worker) = (&config.program.path, local_worker()?);
+    let outcome = wanted.look(program, record, running.as_ref(), &mut *worker, &mut Bar::hidden())?;
+    show(&outcome, out);
+    Ok(outcome.exit())
+}
+
+/// One pass now, through the supervisor if one runs.
+pub(super) fn apply(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
+    let (config, wanted) = wanted(matches)?;
+    let force = matches.get_flag("force");
+    let store = match Store::open(&config.place.state_dir) {
+        Ok(store) => store,
+        Err(locked @ StateError::Locked { .. }) => {
+            let request = control::Request::Apply { force };
+            return operate::through(&config.place, &request, out).map_err(|failure| {
+                // Locked, and nobody answers: that is what matters.
+                if failure.code == "control.not_running" { locked.into() } else { failure }
+            });
+        }
+        Err(e) => return Err(e.into()),
+    };
+    let mut line = setup::line(&config, wanted, store, |_| local_worker()).map_err(|(_, report)| report)?;
+    if let Some(started) = line.install.startable(line.store.record())? {
+        line.learn_what_runs(&started)?;
+    }
+    let ask = Ask { afresh: true, force };
+    let outcome = line.pass(ask, &mut none::None, &mut Bar::on_terminal(out.json()))?;
+    if let Outcome::Updated { to, sha256, .. } = &outcome {
+        let event = Event::new(Timestamp::now(), "release.confirmed");
+        line.note(&event.version(to.as_ref()).sha256(Some(*sha256)).message(outcome.sentence()));
+    }
+    show(&outcome, out);
+    Ok(outcome.exit())
+}
+
+fn wanted(matches: &ArgMatches) -> Result<(Config, Wanted), Reported> {
+    let settings = load(matches)?;
+    logging::start(&settings);
+    let config = Config::of(&settings)?;
+    let source = config.require_source()?;
+    fetcher(&settings, source, &Registry::builtin())?;
+    let wanted = setup::wanted(&settings, &config, source)?;
+    Ok((config, wanted))
+}
+
+/// The program of a service that fetchd has never run.
+fn not_yet_known(program: &Path) -> Option<Running> {
+    let (sha256, _) = Sha256::of_reader(&mut File::open(program).ok()?).ok()?;
+    Some(Running { version: None, sha256 })
+}
+
+fn local_worker() -> Result<Box<dyn Worker>, Reported> {
+    let worker = LocalWorker::new(Registry::builtin()).map_err(|e| Reported {
+        code: "worker.spawn".to_owned(),
+        exit: Exit::Install,
+        message: format!("no runtime for the network could be made: {e}"),
+        hint: None,
+    })?;
+    Ok(Box::new(worker))
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    outcome: &'a str,
+    version: Option<String>,
+    message: String,
+    error: Option<Reported>,
+}
+
+fn show(outcome: &Outcome, out: &mut Out) {
+    if out.json() {
+        let error = if let Outcome::Held(why) = outcome { Some(why.clone()) } else { None };
+        let version = outcome.version().map(ToString::to_string);
+        out.object(&Shown { outcome: outcome.word(), version, message: outcome.sentence(), error });
+        return;
+    }
+    match outcome {
+        Outcome::Held(why) => {
+            out.line(format!("{} [{}]", outcome.sentence(), why.code));
+            why.hint.iter().for_each(|hint| out.line(format!("hint: {hint}")));
+        }
+        _ => out.line(outcome.sentence()),
+    }
+}
+
+/// The progress of a download, for a person at a terminal.
+struct Bar {
+    bar: ProgressBar,
+    logs: bool,
+    tenth: u64,
+}
+
+impl Bar {
+    fn hidden() -> Bar {
+        Bar { bar: ProgressBar::hidden(), logs: false, tenth: 0 }
+    }
+
+    fn on_terminal(json: bool) -> Bar {
+        if json || !std::io::stderr().is_terminal() {
+            return Bar { bar: ProgressBar::hidden(), logs: true, tenth: 0 };
+        }
+        let bar = ProgressBar::new(0);
+        let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Bar { bar, logs: false, tenth: 0 }
+    }
+}
+
+impl Attend for Bar {
+    fn progress(&mut self, progress: Progress) {
+        let Progress::Download { bytes, total } = progress;
+        if let Some(total) = total {
+            self.bar.set_length(total);
+            let tenth = (bytes * 10).checked_div(total).unwrap_or(10);
+            if self.logs && tenth > self.tenth {
+                self.tenth = tenth;
+                tracing::info!(event = "download.progress", percent = tenth * 10, bytes, total, "downloading");
+            }
+        }
+        self.bar.set_position(bytes);
+    }
+
+    fn stop(&mut self) -> bool {
+        false
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

@@ -1,0 +1,145 @@
+//! What commands take beside settings.
+
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
+
+use super::release as values;
+
+/// Adds to `command` the arguments that only `verb` has.
+pub(super) fn add(command: Command, verb: &str) -> Command {
+    match verb {
+        "apply" => command.arg(switch("force", "Take the release now, in spite of a hold, a cooldown or its rollout")),
+        "hold" => command.arg(text("reason", "TEXT", "Why; shown by `status`")).arg(text(
+            "for",
+            "DURATION",
+            "End it by itself after this long",
+        )),
+        "status" => command.arg(switch("watch-status", "Go on, and print every change").long("watch")),
+        "history" => {
+            command.arg(text("limit", "N", "Print only the newest N entries").value_parser(value_parser!(usize)))
+        }
+        "keygen" => command
+            .arg(file("secret-key", "FILE", "Where the secret key goes").default_value("release.key"))
+            .arg(file("public-key", "FILE", "Where the public key goes").default_value("release.pub"))
+            .arg(switch("no-password", "Do not encrypt the secret key"))
+            .arg(switch("force", "Replace files that exist")),
+        "sign" => command
+            .arg(secret_key())
+            .arg(release().required_unless_present("comment"))
+            .arg(expires("How long it may be installed: `30d`, or `never`"))
+            .arg(text("entry", "PATH", "The binary's path in the archive [default: its only file]"))
+            .arg(
+                text("seq", "N", "Its place in the order of releases, which stops replays")
+                    .value_parser(value_parser!(u64)),
+            )
+            .arg(
+                text("comment", "TEXT", "Sign TEXT instead, and bind nothing: hosts need signature = \"plain\"")
+                    .conflicts_with_all(["release", "expires", "entry", "seq"]),
+            )
+            .arg(switch("force", "Replace signatures that exist"))
+            .arg(files("files", "FILE", "The artifacts").required(true)),
+        "verify" => command
+            .arg(file("minisig", "FILE", "The signature [default: the artifact's name with .minisig]"))
+            .arg(files("file", "FILE", "The bundle or the artifact").required(true).num_args(1)),
+        "publish" => publish(command),
+        "inspect" => command.arg(files("file", "FILE", "What to look at").required(true).num_args(1)),
+        "config init" => command
+            .arg(files("file", "FILE", "Write it there instead of to stdout").num_args(1))
+            .arg(switch("force", "Replace a file that exists")),
+        "completions" => command.arg(
+            Arg::new("shell").value_name("SHELL").required(true).value_parser(["bash", "zsh", "fish"]).help("Which"),
+        ),
+        "man" => command
+            .arg(Arg::new("command").value_name("COMMAND").num_args(0..=2).help("The command to explain"))
+            .arg(file("dir", "DIR", "Write one page for each command into it").value_hint(ValueHint::DirPath)),
+        "demo" => command.arg(switch("keep", "Leave the temporary directory behind")),
+        "demo-service" => {
+            command.arg(Arg::new("args").num_args(0..).trailing_var_arg(true).allow_hyphen_values(true).help("Its own"))
+        }
+        _ => command,
+    }
+}
+
+fn switch(id: &'static str, help: &'static str) -> Arg {
+    Arg::new(id).long(id).action(ArgAction::SetTrue).help(help)
+}
+
+fn text(id: &'static str, value: &'static str, help: &'static str) -> Arg {
+    Arg::new(id).long(id).value_name(value).help(help)
+}
+
+fn file(id: &'static str, value: &'static str, help: &'static str) -> Arg {
+    files(id, value, help).num_args(1).long(id)
+}
+
+fn files(id: &'static str, value: &'static str, help: &'static str) -> Arg {
+    let arg = Arg::new(id).value_name(value).help(help).num_args(1..);
+    arg.value_parser(value_parser!(PathBuf)).value_hint(ValueHint::FilePath)
+}
+
+fn publish(command: Command) -> Command {
+    let several = |id, value, help| text(id, value, help).action(ArgAction::Append);
+    command
+        .arg(text("to", "DIR", "The directory to publish to").required(true).value_hint(ValueHint::DirPath))
+        .arg(secret_key().action(ArgAction::Append).long_help(
+            "The secret key to sign with; several sign together. Who has signed what is there is known by these keys, \
+             and by `--key` where the keys change.",
+        ))
+        .arg(release().requires("artifacts").long_help(
+            "The version of the release. Without it nothing new is published: the manifest is signed again, with a \
+             new expiry and whatever else is asked for.",
+        ))
+        .arg(expires("How long clients may install from this manifest: `30d`, or `never` [default: 90d]"))
+        .arg(text("entry", "PATH", "The binary's path in the archives [default: their only file]").requires("release"))
+        .arg(switch("critical", "Mark the release as urgent").requires("release"))
+        .arg(version("min-from", "The oldest version that may go to it directly").requires("release"))
+        .arg(
+            text("rollout", "PERCENT", "The share of the hosts that may take it [default: 100]")
+                .value_parser(value_parser!(u8).range(0..=100))
+                .requires("release"),
+        )
+        .arg(text("notes-url", "URL", "Where people read about the release").requires("release"))
+        .arg(several("yank", "VERSION", "Withdraw a version: nobody takes it any more").value_parser(values::version))
+        .arg(several("unyank", "VERSION", "Take a withdrawn version back in").value_parser(values::version))
+        .arg(
+            several("revoke", "WHAT", "A version or a sha256 that must never run again")
+                .value_parser(values::revocable)
+                .requires("reason"),
+        )
+        .arg(text("reason", "TEXT", "Why it is revoked").requires("revoke"))
+        .arg(version("min-version", "The version below which nothing is ever installed"))
+        .arg(
+            text("keep-releases", "N", "How many releases to list, the newest ones [default: 10]")
+                .long("keep")
+                .value_parser(value_parser!(u64).range(1..=512)),
+        )
+        .arg(text("epoch", "N", "Begin a new epoch, after a key was lost").value_parser(value_parser!(u64)))
+        .arg(switch("dry-run", "Say what would be published, and write nothing"))
+        .arg(
+            Arg::new("artifacts")
+                .value_name("TARGET=FILE")
+                .help("An artifact for each target triple")
+                .num_args(1..)
+                .requires("release")
+                .value_parser(values::pair)
+                .value_hint(ValueHint::FilePath),
+        )
+}
+
+fn version(id: &'static str, help: &'static str) -> Arg {
+    text(id, "VERSION", help).value_parser(values::version)
+}
+
+fn expires(help: &'static str) -> Arg {
+    text("expires", "DURATION", help).value_parser(values::expiry)
+}
+
+fn secret_key() -> Arg {
+    file("secret-key", "FILE", "The secret key to sign with").required(true)
+}
+
+// `--version` is the flag that prints fetchd's own.
+fn release() -> Arg {
+    version("release", "The version of the release")
+}

@@ -1,0 +1,151 @@
+//! `fetchd status`.
+
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use clap::ArgMatches;
+
+use super::{Out, operate};
+use crate::agent::LastPass;
+use crate::clock::Timestamp;
+use crate::config::Place;
+use crate::control::{self, ControlError, Line, Request, Status};
+use crate::failure::{Exit, Reported};
+use crate::units::show_duration;
+
+/// Prints what runs, what waits and what failed; with `--watch`, every change of it.
+pub(super) fn status(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
+    let place = operate::place(matches)?;
+    if !matches.get_flag("watch-status") {
+        let status = ask(&place)?;
+        if out.json() {
+            out.object(&Bare(&status))
+        } else {
+            text(&status).iter().for_each(|line| out.line(line))
+        }
+        return Ok(Exit::Done);
+    }
+    watch(&place, out)
+}
+
+fn watch(place: &Place, out: &mut Out) -> Result<Exit, Reported> {
+    let redraw = !out.json() && std::io::stdout().is_terminal();
+    let mut shown = String::new();
+    loop {
+        let status = ask(place)?;
+        let lines = if out.json() { Vec::new() } else { text(&status) };
+        let same = if out.json() { steady(&status) } else { lines.join("\n") };
+        if same != shown {
+            if out.json() {
+                out.object(&Bare(&status));
+            } else if redraw {
+                // Home, then clear what was there: less flicker than clearing first.
+                out.bytes(format!("\x1b[H\x1b[J{}\n", lines.join("\n")).as_bytes());
+            } else {
+                lines.iter().for_each(|line| out.line(line));
+                out.line("");
+            }
+            shown = same;
+        }
+        if out.closed() {
+            return Ok(Exit::Done);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// The status without what changes by itself.
+fn steady(status: &Status) -> String {
+    let mut status = status.clone();
+    status.uptime_ms = 0;
+    status.service.generations.iter_mut().for_each(|generation| generation.uptime_ms = 0);
+    serde_json::to_string(&status).unwrap_or_default()
+}
+
+fn ask(place: &Place) -> Result<Status, Reported> {
+    match control::ask(&control::path(&place.state_dir), &Request::Status, PATIENCE, |_| {})? {
+        Line::Status(status) => Ok(*status),
+        _ => Err(ControlError::Refused("the supervisor gave another answer than was asked for".to_owned()).into()),
+    }
+}
+
+/// The status without its own schema member: `Out` writes one.
+struct Bare<'a>(&'a Status);
+
+impl serde::Serialize for Bare<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut value = serde_json::to_value(self.0).map_err(serde::ser::Error::custom)?;
+        if let Some(object) = value.as_object_mut() {
+            object.remove("schema");
+        }
+        value.serialize(serializer)
+    }
+}
+
+fn text(status: &Status) -> Vec<String> {
+    let updates = &status.updates;
+    let version = updates.version.as_deref().unwrap_or("unknown version");
+    let digest =
+        updates.sha256.as_deref().map(|sha256| format!(" ({})", &sha256[..8.min(sha256.len())])).unwrap_or_default();
+    let mut lines = vec![format!("{}  {version}{digest}  {}", status.product, updates.doing)];
+    let mut row = |name: &str, value: String| lines.push(format!("  {name:<14}{value}"));
+    row("supervisor", format!("pid {}, up {}", status.pid, rounded(status.uptime_ms)));
+    for (name, address) in &status.service.listeners {
+        row("listening", format!("{name} {address}"));
+    }
+    for generation in &status.service.generations {
+        let version = generation.version.as_deref().map(|version| format!(" {version}")).unwrap_or_default();
+        let says = generation.status.as_deref().map(|says| format!(", says: {says}")).unwrap_or_default();
+        let watched = if status.service.watching && generation.phase == "serving" { ", watched" } else { "" };
+        let up = rounded(generation.uptime_ms);
+        row(
+            &format!("generation {}", generation.generation),
+            format!("{}{version}, pid {}, up {up}{watched}{says}", generation.phase, generation.pid),
+        );
+    }
+    if status.service.generations.is_empty() {
+        row("service", "not running".to_owned());
+    }
+    match (&updates.updates_off, &updates.source) {
+        (Some(off), _) => row("updates", format!("OFF: {} [{}]", off.message, off.code)),
+        (None, Some(source)) => row("source", source.clone()),
+        (None, None) => row("updates", "none: no source is configured".to_owned()),
+    }
+    if let Some(LastPass { at, outcome, message, error }) = &updates.last {
+        let code = error.as_ref().map(|error| format!(" [{}]", error.code)).unwrap_or_default();
+        row("last pass", format!("{at} {outcome}: {message}{code}"));
+        if let Some(hint) = error.as_ref().and_then(|error| error.hint.as_ref()) {
+            row("", format!("hint: {hint}"));
+        }
+    }
+    if let Some(next) = updates.next_poll {
+        row("next poll", format!("in {}", show_duration(next.since(Timestamp::now()))));
+    }
+    if let Some(hold) = &updates.hold {
+        let reason = hold.reason.as_deref().unwrap_or("no reason given");
+        let until = hold.until.map_or_else(|| "until `fetchd unhold`".to_owned(), |until| format!("until {until}"));
+        row("hold", format!("since {}, {until}: {reason}", hold.since));
+    }
+    if let Some(previous) = &updates.previous {
+        row("previous", format!("{previous}, `fetchd rollback` returns to it"));
+    }
+    for bad in updates.quarantine.iter().rev().take(QUARANTINE_SHOWN) {
+        let version = bad.version.as_ref().map(|version| format!("{version} ")).unwrap_or_default();
+        let first = bad.reason.lines().next().unwrap_or_default();
+        row("quarantine", format!("{version}({}) [{}] {first}", bad.sha256.short(), bad.code));
+    }
+    lines
+}
+
+fn rounded(milliseconds: u64) -> String {
+    show_duration(Duration::from_secs(milliseconds / 1000))
+}
+
+/// How many of the digests in quarantine are listed; `--json` has all.
+const QUARANTINE_SHOWN: usize = 5;
+
+/// How often `--watch` looks.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// How long a supervisor may take to say what it does.
+const PATIENCE: Duration = Duration::from_secs(10);
