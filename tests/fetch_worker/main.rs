@@ -1,0 +1,293 @@
+//! Jobs in a process of the real program: whatever becomes of it, the supervisor gets an answer
+//! in time, nothing is left behind, and the next job works.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test's own way to fail")]
+
+mod bench;
+mod death;
+mod origin;
+
+use rustix::process::WaitIdOptions;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use fetchd::fetch::{Attend, DownloadJob, ExtractJob, FetchFailure, ProcessWorker, Progress, Unattended, Worker};
+use fetchd::trust::Format;
+
+use crate::bench::{Bench, SIZE, code, is_gone, until};
+use crate::origin::{HALF, Origin};
+
+#[test]
+fn one_process_does_several_jobs() {
+    let bench = Bench::new();
+    let mut worker = bench.worker(&[]);
+    assert_eq!(worker.id(), None, "nothing is started before it is needed");
+    let release = bench.polls(&mut worker);
+    let process = worker.id().unwrap();
+    let downloaded = bench.succeeds(&mut worker, &bench.download_of("/ok/app", release));
+    assert_eq!((downloaded.size, downloaded.resumed_from), (SIZE as u64, 0));
+    let job = ExtractJob {
+        format: Format::Raw,
+        entry: None,
+        binary_size: Some(SIZE as u64),
+        max_size: 1 << 30,
+        artifact: downloaded.path,
+        out: bench.staging().join("out"),
+    };
+    assert_eq!(worker.extract(&job, &mut Unattended).unwrap().size, SIZE as u64);
+    assert_eq!(worker.id(), Some(process));
+    worker.dismiss();
+    assert!(is_gone(process), "it is reaped, not only dead");
+    bench.polls(&mut worker);
+    assert_ne!(worker.id(), Some(process), "the next job starts another one");
+    drop(worker);
+    assert!(bench.processes().is_empty());
+}
+
+#[test]
+fn failures_of_a_job_leave_the_process_alive() {
+    let bench = Bench::new();
+    let mut worker = bench.worker(&[]);
+    bench.polls(&mut worker);
+    let process = worker.id();
+    for (path, expected) in [
+        ("/endless/app", "download.size"),
+        ("/short/app", "source.incomplete"),
+        ("/broken/app", "download.digest"),
+        ("/half/app", "download.stalled"),
+    ] {
+        let mut job = bench.download(path);
+        job.limits.stall = Duration::from_millis(500);
+        assert_eq!(code(&worker.download(&job, &mut Unattended).unwrap_err()), expected, "{path}");
+        assert_eq!(worker.id(), process);
+        let _ = fs::remove_file(bench.staging().join("key.json"));
+    }
+    bench.succeeds(&mut worker, &bench.download("/ok/app"));
+}
+
+#[test]
+fn a_worker_inherits_nothing_it_does_not_need() {
+    let bench = Bench::new();
+    let mut worker = bench.worker(&[]);
+    bench.polls(&mut worker);
+    let process = worker.id().unwrap();
+    let environment = fs::read(format!("/proc/{process}/environ")).unwrap();
+    for variable in environment.split(|byte| *byte == 0).filter(|text| !text.is_empty()) {
+        let name = String::from_utf8_lossy(variable.split(|byte| *byte == b'=').next().unwrap()).into_owned();
+        let allowed = ["FETCHD_ROLE", "FETCHD_WORKER_MEMORY", "SSL_CERT_FILE", "SSL_CERT_DIR"].contains(&&*name)
+            || name.to_lowercase().ends_with("_proxy")
+            || name.starts_with("RUST_")
+            || name.starts_with("FETCHD_TEST_");
+        assert!(allowed, "`{name}` is passed on");
+    }
+    let group = rustix::process::getpgid(rustix::process::Pid::from_raw(process as i32)).unwrap();
+    assert_eq!(group.as_raw_nonzero().get(), process as i32, "a group of its own");
+    let limits = fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    assert_eq!(fs::read_link(format!("/proc/{process}/cwd")).unwrap(), bench.staging());
+    assert_eq!(fs::read_link(format!("/proc/{process}/fd/1")).unwrap().to_str(), Some("/dev/null"));
+}
+
+#[test]
+fn memory_does_not_grow_with_the_artifact() {
+    let bench = Bench::of_size(100 << 20);
+    let mut worker = bench.worker(&[]);
+    bench.succeeds(&mut worker, &bench.download("/ok/app"));
+    let status = fs::read_to_string(format!("/proc/{}/status", worker.id().unwrap())).unwrap();
+    let peak = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();
+    let kib: u64 = peak.split_whitespace().nth(1).unwrap().parse().unwrap();
+    // The image of a build without optimisation included.
+    assert!(kib < 24 << 10, "{peak}");
+}
+
+/// Stops the job when its other end is written to.
+struct Bell {
+    ring: UnixStream,
+    listen: UnixStream,
+    seen: u64,
+}
+
+impl Attend for Bell {
+    fn progress(&mut self, progress: Progress) {
+        if let Progress::Download { bytes, .. } = progress {
+            self.seen = bytes;
+            self.ring.write_all(b"!").unwrap();
+        }
+    }
+
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.listen.as_fd())
+    }
+
+    fn stop(&mut self) -> bool {
+        self.listen.set_nonblocking(true).unwrap();
+        self.listen.read(&mut [0]).is_ok()
+    }
+}
+
+#[test]
+fn a_job_stops_when_the_caller_is_woken() {
+    let bench = Bench::new();
+    let (ring, listen) = UnixStream::pair().unwrap();
+    let mut bell = Bell { ring, listen, seen: 0 };
+    let mut worker = bench.worker(&[]);
+    let begun = Instant::now();
+    assert_eq!(worker.download(&bench.download("/half/app"), &mut bell).unwrap_err(), FetchFailure::Stopped);
+    assert!(begun.elapsed() < Duration::from_secs(5) && bell.seen > 0);
+    assert!(bench.processes().is_empty());
+}
+
+/// Its descriptor is readable all the time, and it never stops.
+struct Alarm {
+    listen: UnixStream,
+    asked: u64,
+}
+
+impl Attend for Alarm {
+    fn progress(&mut self, _: Progress) {}
+
+    fn wake(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.listen.as_fd())
+    }
+
+    fn stop(&mut self) -> bool {
+        self.asked += 1;
+        false
+    }
+}
+
+#[test]
+fn a_caller_that_is_woken_for_nothing_does_not_spin() {
+    let bench = Bench::new();
+    let (ring, listen) = UnixStream::pair().unwrap();
+    drop(ring);
+    let mut alarm = Alarm { listen, asked: 0 };
+    let mut job = bench.download("/half/app");
+    job.limits.stall = Duration::from_secs(1);
+    assert_eq!(code(&bench.worker(&[]).download(&job, &mut alarm).unwrap_err()), "download.stalled");
+    // Ten a second, and one for each message.
+    assert!(alarm.asked < 100, "asked {} times", alarm.asked);
+}
+
+#[test]
+fn a_worker_ends_with_its_supervisor() {
+    let bench = Bench::new();
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fetchd"))
+        .env_clear()
+        .env("FETCHD_ROLE", "worker")
+        .current_dir(bench.staging())
+        .process_group(0)
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let request = serde_json::json!({ "download": bench.download("/half/app") }).to_string();
+    (&ours).write_all(&(request.len() as u32).to_be_bytes()).unwrap();
+    (&ours).write_all(request.as_bytes()).unwrap();
+    bench.wait_for(&bench.staging().join("key.part"), 1);
+    assert!(child.try_wait().unwrap().is_none());
+    drop(ours);
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while child.try_wait().unwrap().is_none() {
+        assert!(Instant::now() < deadline, "it lives on without its supervisor");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// A download that stalled half-way.
+fn stalled(bench: &Bench, worker: &mut ProcessWorker) {
+    let mut job = bench.download("/once/app");
+    job.limits.stall = Duration::from_millis(500);
+    assert_eq!(code(&worker.download(&job, &mut Unattended).unwrap_err()), "download.stalled");
+    assert_eq!(fs::metadata(bench.staging().join("key.part")).unwrap().len(), HALF as u64);
+}
+
+#[test]
+fn a_stalled_download_is_carried_on_with() {
+    let bench = Bench::new();
+    let mut worker = bench.worker(&[]);
+    stalled(&bench, &mut worker);
+    let downloaded = bench.succeeds(&mut worker, &bench.download("/once/app"));
+    assert_eq!(downloaded.resumed_from, HALF as u64);
+    assert_eq!(bench.origin.requests(), ["GET /once/app 0".to_owned(), format!("GET /once/app {HALF}")]);
+}
+
+#[test]
+fn a_tampered_partial_file_costs_one_restart() {
+    let bench = Bench::new();
+    let mut worker = bench.worker(&[]);
+    stalled(&bench, &mut worker);
+    let part = bench.staging().join("key.part");
+    let mut bytes = fs::read(&part).unwrap();
+    bytes[1234] ^= 1;
+    fs::write(&part, bytes).unwrap();
+    assert_eq!(bench.succeeds(&mut worker, &bench.download("/once/app")).resumed_from, 0);
+    let begun = bench.origin.requests().len();
+    assert_eq!(begun, 3, "the first, the resumption, and one from the beginning");
+}
+
+#[test]
+fn a_manifest_may_name_a_url_elsewhere() {
+    let bench = Bench::new();
+    let elsewhere = Origin::start(bench.bytes.clone());
+    let job = DownloadJob { urls: vec![elsewhere.url("/mirror/app.bin")], ..bench.download("/ok/app") };
+    bench.succeeds(&mut bench.worker(&[]), &job);
+    assert_eq!(elsewhere.requests(), ["HEAD /mirror/app.bin 0", "GET /mirror/app.bin 0"]);
+    assert!(bench.origin.requests().is_empty());
+}
+
+#[test]
+fn a_full_disk_is_named_and_cleared() {
+    let bench = Bench::new();
+    let mount = Tmpfs::mount(&bench.staging());
+    let mut worker = bench.worker(&[]);
+    let mut job = bench.download("/unknown/app");
+    (job.size, job.sha256) = (None, None);
+    if mount.is_none() {
+        // Without the right to mount, the check before the download is what can be shown here;
+        // a write that fails is shown by the tests over `/dev/full`.
+        job.limits.reserve = u64::MAX / 2;
+    }
+    let failure = worker.download(&job, &mut Unattended).unwrap_err();
+    assert_eq!(code(&failure), "download.disk_full");
+    assert_eq!(fs::read_dir(bench.staging()).unwrap().count(), 0, "the space is given back");
+    worker.dismiss();
+}
+
+/// A file system of 1 MiB, gone again at the end of the test.
+struct Tmpfs(std::path::PathBuf);
+
+impl Tmpfs {
+    fn mount(at: &std::path::Path) -> Option<Tmpfs> {
+        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(at).output().ok()?;
+        mount.status.success().then(|| Tmpfs(at.to_owned()))
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[test]
+fn a_worker_that_ends_between_two_jobs_is_replaced() {
+    let bench = Bench::new();
+    let mut worker = bench.worker(&[]);
+    bench.polls(&mut worker);
+    let process = worker.id().unwrap();
+    bench::signal(process, rustix::process::Signal::KILL);
+    // Not by its state in /proc: its first thread is a zombie there before the others have let go of its socket.
+    let id = rustix::process::WaitId::Pid(rustix::process::Pid::from_raw(process.cast_signed()).unwrap());
+    let ended = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    until(|| rustix::process::waitid(id.clone(), ended).unwrap().is_some());
+    bench.polls(&mut worker);
+    assert_ne!(worker.id(), Some(process));
+}
