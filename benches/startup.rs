@@ -1,0 +1,95 @@
+//! How long commands take, how long a handoff takes, and what a poll costs.
+//!
+//! `cargo bench --bench startup`.
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, reason = "it prints a table, or ends")]
+#![allow(dead_code, reason = "each benchmark uses a part of what they share")]
+
+mod support;
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::process::cpu_ns;
+use support::site::Site;
+use support::{fetchd, middle_and_longest, ms, print_machine};
+
+const STARTS: usize = 200;
+const CHECKS: usize = 30;
+const HANDOFFS: usize = 20;
+/// With a poll every second.
+const POLLING: Duration = Duration::from_secs(20);
+
+fn main() {
+    print_machine();
+    println!("\n{:<48} {:>9} {:>9} {:>9}", "milliseconds", "least", "p50", "longest");
+    let fetchd_program = fetchd();
+    let (mut nothing, mut version) = (Vec::new(), Vec::new());
+    for _ in 0..STARTS {
+        nothing.push(timed(&mut Command::new("/bin/true")));
+        version.push(timed(Command::new(&fetchd_program).arg("--version")));
+    }
+    let bare = row("/bin/true", &mut nothing);
+    let own = row("fetchd --version", &mut version);
+
+    let site = Site::new();
+    let mut supervised = site.run(&["--interval", "1h"]);
+    supervised.pass();
+    let mut checks: Vec<Duration> = (0..CHECKS).map(|_| timed(&mut site.command("check", &[]))).collect();
+    row("fetchd check, nothing new, loopback http", &mut checks);
+
+    let mut ready: Vec<Duration> = (0..HANDOFFS).map(|_| supervised.restart().0).collect();
+    row("restart: from start to READY", &mut ready);
+    supervised.settle();
+
+    // By a worker that is started for it, as with the default interval.
+    let mut passes: Vec<Duration> = (0..CHECKS)
+        .map(|_| {
+            let begun = Instant::now();
+            supervised.apply();
+            begun.elapsed()
+        })
+        .collect();
+    row("apply, nothing new, its worker's start included", &mut passes);
+    drop(supervised);
+
+    // Nobody asks it anything meanwhile.
+    let supervised = site.run(&["--interval", "1s", "--worker-stay", "500ms"]);
+    std::thread::sleep(Duration::from_secs(2));
+    let (polls, own_before, children_before) =
+        (site.peer.requests(), cpu_ns(supervised.pid()), children_cpu(supervised.pid()));
+    std::thread::sleep(POLLING);
+    let polls = site.peer.requests() - polls;
+    let own_cpu = Duration::from_nanos(cpu_ns(supervised.pid()).saturating_sub(own_before)) / polls;
+    let worker_cpu = (children_cpu(supervised.pid()) - children_before) / polls;
+
+    println!("\nfetchd --version / /bin/true, p50: {:.2} x", own.as_secs_f64() / bare.as_secs_f64());
+    println!(
+        "CPU of a poll, of {polls}: supervisor {:.1} ms, worker {:.0} ms (counted in ticks of 10 ms)",
+        ms(own_cpu),
+        ms(worker_cpu)
+    );
+}
+
+/// How long a command takes, from its start until it is reaped.
+fn timed(command: &mut Command) -> Duration {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::inherit());
+    let begun = Instant::now();
+    let status = command.status().unwrap();
+    let time = begun.elapsed();
+    assert!(status.success(), "{command:?}: {status}");
+    time
+}
+
+/// The CPU time of the children that a process has reaped.
+fn children_cpu(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    let ticks: u64 = fields[13].parse::<u64>().unwrap() + fields[14].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 10)
+}
+
+fn row(name: &str, times: &mut [Duration]) -> Duration {
+    let (middle, longest) = middle_and_longest(times);
+    println!("{name:<48} {:>9.2} {:>9.2} {:>9.2}", ms(times[0]), ms(middle), ms(longest));
+    middle
+}
