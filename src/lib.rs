@@ -12,6 +12,8 @@
 //!   fetch       trust        fetch         verify       install       restart      agent
 //! ```
 //!
+//! [`agent::Line::pass`] is that sentence as code. `docs/concepts.md` explains the words,
+//! `docs/handoff.md` the contract with the service.
 
 #[cfg(feature = "agent")]
 pub mod agent;
