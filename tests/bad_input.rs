@@ -425,3 +425,26 @@ fn check_says_what_there_is_and_changes_nothing() {
     assert_eq!(check().status.code(), Some(0));
     assert_eq!(site.record(), before);
 }
+
+/// The supervisor opens no TLS client itself: another process looks at these options, and its word ends the start.
+#[test]
+fn what_is_wrong_with_a_web_source_is_said_at_the_start() {
+    let site = Site::new();
+    let key = site.publisher.public_key().to_string();
+    let config = site.path().join("web.toml");
+    let source = "[source]\nurl = \"http://127.0.0.1:1/stable.fetchd\"\n[source.options]\nhaeder = \"X: y\"\n";
+    fs::write(&config, format!("key = [\"{key}\"]\n{source}")).unwrap();
+    let ftp = ["--source", "ftp://127.0.0.1/stable.fetchd", "--key", &key];
+    for (flags, words) in [(&["--config", "web.toml"][..], ["`haeder`", "`header`"]), (&ftp[..], ["`ftp:`", "`http`"])]
+    {
+        let mut run = Command::new(FETCHD);
+        run.args(["run", "--product", "app", "--state-dir"]).arg(site.state_dir()).args(flags).arg("--");
+        run.arg(site.program()).current_dir(site.path());
+        // With a deadline: a supervisor that took the source would never end.
+        let mut run = site.supervise(run);
+        assert_eq!(run.wait_for_end().code(), Some(64), "{}", run.log());
+        let said = run.log();
+        assert!(said.contains("[config.value]") && words.iter().all(|word| said.contains(word)), "{said}");
+    }
+    assert!(!site.state_dir().exists());
+}
