@@ -67,6 +67,9 @@ pub struct Asset {
     pub size: Option<u64>,
     /// Its digest in the source's own notation (`sha256:…`), where the source tells.
     pub digest: Option<String>,
+    /// What the fetcher needs to find it again, such as an id: opaque, and handed back to
+    /// [`Fetcher::open`] with the release.
+    pub handle: Option<String>,
 }
 
 /// The name of an asset: a relative path of plain components, `app-1.2.0` or `1.2.0/app`.

@@ -90,7 +90,7 @@ impl FileFetcher {
         Ok(Polled::Offers(Release {
             revision,
             label: None,
-            assets: vec![Asset { name: self.name.clone(), size: Some(seen.len()), digest: None }],
+            assets: vec![Asset { name: self.name.clone(), size: Some(seen.len()), digest: None, handle: None }],
             document,
         }))
     }

@@ -130,7 +130,7 @@ impl HttpFetcher {
         Ok(Polled::Offers(Release {
             revision: seen.revision(),
             label: None,
-            assets: vec![Asset { name: self.name.clone(), size, digest: None }],
+            assets: vec![Asset { name: self.name.clone(), size, digest: None, handle: None }],
             document,
         }))
     }

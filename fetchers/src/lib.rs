@@ -1,7 +1,7 @@
 //! Where releases come from.
 //!
 //! A [`Fetcher`] polls one source and streams its assets. [`Registry::builtin`] opens the sources
-//! that are compiled in, each a feature of this crate: `file`, `http`. The crate knows nothing of
+//! that are compiled in, each a feature of this crate: `file`, `http`, `s3`, `github`. The crate knows nothing of
 //! trust, installation or processes: all it returns are claims and bytes. A fetcher of one's own
 //! depends on this crate alone, and [`conformance`](self) (feature `conformance`) is its test suite.
 
@@ -11,6 +11,8 @@ mod error;
 mod fetcher;
 #[cfg(feature = "file")]
 pub mod file;
+#[cfg(feature = "github")]
+pub mod github;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "http")]
@@ -18,18 +20,20 @@ mod net;
 mod options;
 mod redact;
 mod registry;
+#[cfg(feature = "s3")]
+pub mod s3;
 
 pub use error::{FetchError, Kind, Retry};
 pub use fetcher::{Asset, AssetName, BadAssetName, Body, Fetcher, Polled, Release, Revision, Start};
 pub use options::{ConfigError, Known, Options};
 pub use redact::redact;
-pub use registry::{Make, Registry, SchemeTaken, parse_source};
+pub use registry::{Make, Registry, SchemeTaken, parse_source, variables};
 
 /// The largest object that a poll reads into [`Release::document`], in bytes.
 pub const DOCUMENT_LIMIT: u64 = 512 * 1024;
 
 /// Whether a path names a small document that a poll reads whole.
-#[cfg(any(feature = "file", feature = "http"))]
+#[cfg(any(feature = "file", feature = "http", feature = "s3"))]
 fn is_document(path: &str) -> bool {
     path.ends_with(".fetchd") || path.ends_with(".json")
 }

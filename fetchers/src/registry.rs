@@ -33,6 +33,10 @@ impl Registry {
             ("http", crate::http::make),
             #[cfg(feature = "http")]
             ("https", crate::http::make),
+            #[cfg(feature = "s3")]
+            ("s3", crate::s3::make),
+            #[cfg(feature = "github")]
+            ("github", crate::github::make),
         ];
         Registry { makers: makers.iter().map(|(scheme, make)| ((*scheme).to_owned(), *make)).collect() }
     }
@@ -58,6 +62,18 @@ impl Registry {
             None => Err(ConfigError::new(format!("no fetcher for `{}:`", plain(source.scheme())))
                 .hint(suggestion(source.scheme(), &self.schemes()))),
         }
+    }
+}
+
+/// The variables of the environment that the built-in fetcher of `scheme` reads, besides those of
+/// proxies and certificates: where its credentials come from.
+pub fn variables(scheme: &str) -> &'static [&'static str] {
+    match scheme {
+        #[cfg(feature = "s3")]
+        "s3" => crate::s3::VARIABLES,
+        #[cfg(feature = "github")]
+        "github" => crate::github::VARIABLES,
+        _ => &[],
     }
 }
 

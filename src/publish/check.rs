@@ -321,7 +321,7 @@ fn fresh(expires: Option<Timestamp>, now: Timestamp) -> Result<String, Refused> 
 }
 
 fn nothing(asset: Option<AssetName>) -> Release {
-    let assets = asset.into_iter().map(|name| Asset { name, size: None, digest: None }).collect();
+    let assets = asset.into_iter().map(|name| Asset { name, size: None, digest: None, handle: None }).collect();
     Release { revision: Revision(String::new()), label: None, assets, document: None }
 }
 

@@ -99,7 +99,7 @@ pub(super) fn bundle(payload: &[u8], signers: &[&Key]) -> Vec<u8> {
 }
 
 pub(super) fn offered(label: Option<&str>, assets: &[&str]) -> Release {
-    let asset = |name: &&str| Asset { name: AssetName::new(*name).unwrap(), size: None, digest: None };
+    let asset = |name: &&str| Asset { name: AssetName::new(*name).unwrap(), size: None, digest: None, handle: None };
     Release {
         revision: Revision("r".into()),
         label: label.map(str::to_owned),

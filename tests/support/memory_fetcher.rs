@@ -65,7 +65,7 @@ impl Fetcher for MemoryFetcher {
                 return Ok(Polled::Unchanged);
             }
             let size = self.file(shelf, &self.object)?.len() as u64;
-            let assets = vec![Asset { name: self.object.clone(), size: Some(size), digest: None }];
+            let assets = vec![Asset { name: self.object.clone(), size: Some(size), digest: None, handle: None }];
             Ok(Polled::Offers(Release { revision, label: None, assets, document: None }))
         })
     }

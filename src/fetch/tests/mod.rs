@@ -42,7 +42,7 @@ pub(super) fn source(directory: &Path, options: &[&str]) -> Source {
 
 /// What such a source shows.
 pub(super) fn release(assets: &[&str]) -> Release {
-    let asset = |name: &&str| Asset { name: AssetName::new(*name).unwrap(), size: None, digest: None };
+    let asset = |name: &&str| Asset { name: AssetName::new(*name).unwrap(), size: None, digest: None, handle: None };
     Release {
         revision: Revision("r1".to_owned()),
         label: None,
