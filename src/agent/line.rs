@@ -8,7 +8,7 @@ use fetchd_fetchers::Revision;
 use semver::Version;
 
 use super::outcome::{Outcome, PassFailure};
-use super::wanted::{Running, Wanted, on_hold};
+use super::wanted::{Found, Running, Wanted, on_hold};
 use crate::checkpoint::Checkpoint;
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
@@ -69,7 +69,10 @@ impl Line {
         self.finish(driver)?;
         let now = Timestamp::now();
         let since = if ask.afresh { None } else { self.store.record().etags.get(&self.wanted.etag_key()).cloned() };
-        let Some(offered) = self.wanted.poll(&mut *self.worker, since, attend)? else { return Ok(Outcome::Unchanged) };
+        let offered = match self.wanted.poll(&mut *self.worker, since, attend)? {
+            Found::Offer(offered) => offered,
+            Found::Nothing(outcome) => return Ok(outcome),
+        };
         let manifest = self.wanted.read(&offered, self.install.typed(), now)?;
         self.admit(&manifest, &offered)?;
         let policy = self.wanted.policy(self.running.as_ref(), ask.force);

@@ -138,7 +138,7 @@ impl Agent {
         };
         let (answer, verdict, last) = match &result {
             Ok(outcome) => {
-                let error = if let Outcome::Held(why) = outcome { Some(why.clone()) } else { None };
+                let error = outcome.held_back().cloned();
                 let answer = Answer {
                     exit: outcome.exit(),
                     outcome: outcome.word().to_owned(),
@@ -189,6 +189,10 @@ impl Agent {
             Ok(Outcome::Held(why)) if !repeated => {
                 tracing::warn!(event = "release.held", code = why.code, "{}", why.message);
                 line.note(&Event::new(last.at, "release.held").failure(why));
+            }
+            Ok(Outcome::NotReady(why)) if !repeated => {
+                tracing::warn!(event = "release.not_ready", code = why.code, "{}", why.message);
+                line.note(&Event::new(last.at, "release.not_ready").failure(why));
             }
             Ok(outcome) => tracing::debug!(event = "pass.ended", outcome = outcome.word(), "{}", last.message),
             Err(failure) if failure.was_interrupted() => tracing::info!(event = "pass.interrupted", "{}", last.message),

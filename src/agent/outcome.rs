@@ -32,6 +32,8 @@ pub enum Outcome {
     },
     /// There may be something, and it is not taken now. The service is left alone.
     Held(Reported),
+    /// A release is listed, and what this machine needs of it is not there, or not yet.
+    NotReady(Reported),
     /// A new release serves and is confirmed.
     Updated {
         /// What ran before.
@@ -53,7 +55,7 @@ impl Outcome {
         match self {
             Outcome::Unchanged | Outcome::UpToDate { .. } | Outcome::Updated { .. } => Exit::Done,
             Outcome::Available { .. } => Exit::Available,
-            Outcome::Held(why) => why.exit,
+            Outcome::Held(why) | Outcome::NotReady(why) => why.exit,
         }
     }
 
@@ -64,6 +66,7 @@ impl Outcome {
             Outcome::UpToDate { .. } => "up_to_date",
             Outcome::Available { .. } => "available",
             Outcome::Held(_) => "held",
+            Outcome::NotReady(_) => "not_ready",
             Outcome::Updated { .. } => "updated",
         }
     }
@@ -76,6 +79,7 @@ impl Outcome {
             Outcome::UpToDate { version } => format!("{} is the newest there is", named(version.as_ref())),
             Outcome::Available { version } => format!("{} is available", named(version.as_ref())),
             Outcome::Held(why) => format!("held: {}", why.message),
+            Outcome::NotReady(why) => format!("not ready: {}", why.message),
             Outcome::Updated { from, to, ready_in, .. } => {
                 let (from, to) = (named(from.as_ref()), named(to.as_ref()));
                 format!("{to} serves instead of {from}, ready after {} ms", ready_in.as_millis())
@@ -83,10 +87,18 @@ impl Outcome {
         }
     }
 
+    /// Why nothing was taken although there is something.
+    pub fn held_back(&self) -> Option<&Reported> {
+        match self {
+            Outcome::Held(why) | Outcome::NotReady(why) => Some(why),
+            _ => None,
+        }
+    }
+
     /// The version it is about, where there is one.
     pub fn version(&self) -> Option<&Version> {
         match self {
-            Outcome::Unchanged | Outcome::Held(_) => None,
+            Outcome::Unchanged | Outcome::Held(_) | Outcome::NotReady(_) => None,
             Outcome::UpToDate { version } | Outcome::Available { version } => version.as_ref(),
             Outcome::Updated { to, .. } => to.as_ref(),
         }

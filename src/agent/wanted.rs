@@ -9,8 +9,8 @@ use semver::Version;
 use super::outcome::{Outcome, PassFailure};
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
-use crate::failure::Exit;
-use crate::fetch::{Attend, Limits, Offered, PollJob, PollReply, Source, Want, Worker};
+use crate::failure::{Exit, Reported};
+use crate::fetch::{AssetPattern, Attend, Limits, Meant, NotReady, Offered, PollJob, PollReply, Source, Want, Worker};
 use crate::install::owner_only;
 use crate::state::Record;
 use crate::trust::{self, Choice, Expect, Manifest, Offer, Policy, Refused, Trust};
@@ -26,6 +26,8 @@ pub struct Wanted {
     pub expect: Expect,
     /// Bounds of the network and of the disk.
     pub limits: Limits,
+    /// What the asset for this machine is called; `None` = as release tools call it.
+    pub asset: Option<AssetPattern>,
     /// Take this version and no other.
     pub pin: Option<Version>,
     /// Take an older version than the one that runs.
@@ -34,6 +36,14 @@ pub struct Wanted {
     pub cooldown: Duration,
     /// How old a manifest may be.
     pub max_age: Option<Duration>,
+}
+
+/// What a poll found.
+pub(super) enum Found {
+    /// Something to look at.
+    Offer(Box<Offered>),
+    /// Nothing, and that ends the pass.
+    Nothing(Outcome),
 }
 
 /// The binary that serves.
@@ -58,7 +68,10 @@ impl Wanted {
         attend: &mut dyn Attend,
     ) -> Result<Outcome, PassFailure> {
         let now = Timestamp::now();
-        let Some(offered) = self.poll(worker, None, attend)? else { return Ok(Outcome::Unchanged) };
+        let offered = match self.poll(worker, None, attend)? {
+            Found::Offer(offered) => offered,
+            Found::Nothing(outcome) => return Ok(outcome),
+        };
         let manifest = self.read(&offered, program, now)?;
         trust::admit(&manifest, &mut record.clone())?;
         Ok(match trust::choose(&manifest, record, &self.policy(running, false), &self.expect, now) {
@@ -71,23 +84,30 @@ impl Wanted {
         })
     }
 
-    /// One conditional request; `None`: nothing new since `since`.
+    /// One conditional request.
     pub(super) fn poll(
         &self,
         worker: &mut dyn Worker,
         since: Option<Revision>,
         attend: &mut dyn Attend,
-    ) -> Result<Option<Offered>, PassFailure> {
+    ) -> Result<Found, PassFailure> {
         let want = match self.trust {
-            Trust::Bundle { .. } => Want::Document { asset: None },
-            Trust::Bound { .. } | Trust::Plain { .. } => Want::Sidecar { asset: None },
-            Trust::Owner | Trust::Unsigned => Want::Nothing { asset: None },
+            Trust::Bundle { .. } => Want::Document,
+            Trust::Bound { .. } | Trust::Plain { .. } => Want::Sidecar,
+            Trust::Owner | Trust::Unsigned => Want::Nothing,
         };
-        let job = PollJob { source: self.source.clone(), since, want, limits: self.limits.clone() };
-        match worker.poll(&job, attend)? {
-            PollReply::Unchanged => Ok(None),
-            PollReply::Offers(offered) => Ok(Some(offered)),
-        }
+        let meant = Meant {
+            product: self.expect.product.clone(),
+            channel: self.expect.channel.clone(),
+            target: self.expect.target.clone(),
+            pattern: self.asset.clone(),
+        };
+        let job = PollJob { source: self.source.clone(), since, want, meant, limits: self.limits.clone() };
+        Ok(match worker.poll(&job, attend)? {
+            PollReply::Unchanged => Found::Nothing(Outcome::Unchanged),
+            PollReply::Offers(offered) => Found::Offer(Box::new(offered)),
+            PollReply::NotReady(lacks) => Found::Nothing(Outcome::NotReady(not_ready(&lacks))),
+        })
     }
 
     /// Release → Manifest.
@@ -119,9 +139,24 @@ impl Wanted {
 
     /// A revision was seen under certain settings: others may decide otherwise about the same offer.
     pub(super) fn etag_key(&self) -> String {
-        let settings =
-            format!("{:?} {:?} {:?} {} {:?}", self.trust, self.expect, self.pin, self.allow_downgrade, self.max_age);
+        let settings = (&self.trust, &self.expect, &self.asset, &self.pin, self.allow_downgrade, self.max_age);
+        let settings = format!("{settings:?}");
         format!("{}#{}", fetchd_fetchers::redact(&self.source.url), Sha256::of(settings.as_bytes()).short())
+    }
+}
+
+/// A release that is listed and cannot be taken yet, in words.
+fn not_ready(lacks: &NotReady) -> Reported {
+    let release = lacks.release.as_ref().map_or_else(|| "the release".to_owned(), |label| format!("release `{label}`"));
+    let shown: Vec<String> = lacks.shown.iter().map(|name| format!("`{name}`")).collect();
+    let shown = if shown.is_empty() { "nothing".to_owned() } else { shown.join(", ") };
+    Reported {
+        code: "source.not_ready".to_owned(),
+        exit: Exit::Done,
+        message: format!("{release} has no {} (yet); it shows {shown}", lacks.missing),
+        hint: Some(
+            "it is looked at again; if its files are called otherwise, say how with `--asset PATTERN`".to_owned(),
+        ),
     }
 }
 

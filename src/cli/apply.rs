@@ -102,13 +102,13 @@ struct Shown<'a> {
 
 fn show(outcome: &Outcome, out: &mut Out) {
     if out.json() {
-        let error = if let Outcome::Held(why) = outcome { Some(why.clone()) } else { None };
+        let error = outcome.held_back().cloned();
         let version = outcome.version().map(ToString::to_string);
         out.object(&Shown { outcome: outcome.word(), version, message: outcome.sentence(), error });
         return;
     }
     match outcome {
-        Outcome::Held(why) => {
+        Outcome::Held(why) | Outcome::NotReady(why) => {
             out.line(format!("{} [{}]", outcome.sentence(), why.code));
             why.hint.iter().for_each(|hint| out.line(format!("hint: {hint}")));
         }

@@ -11,6 +11,7 @@ use url::Url;
 use super::effective::{Effective, Origin, absolute};
 use super::error::ConfigError;
 use super::{Layout, NAMES, is_name, length};
+use crate::fetch::{AssetPattern, BadPattern};
 
 /// Where releases come from.
 #[derive(Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Source {
     pub url: Url,
     /// The fetcher's options, not yet looked at; those in the URL's query are not among them.
     pub options: Options,
+    /// What the asset for this machine is called, where the source shows several.
+    pub asset: Option<AssetPattern>,
     /// What is believed of what it offers.
     pub trust: Trust,
 }
@@ -29,6 +32,7 @@ impl fmt::Debug for Source {
         f.debug_struct("Source")
             .field("url", &fetchd_fetchers::redact(&self.url))
             .field("options", &self.options.keys().collect::<Vec<_>>())
+            .field("asset", &self.asset)
             .field("trust", &self.trust)
             .finish()
     }
@@ -122,7 +126,11 @@ pub(super) fn source(settings: &Effective, layout: Layout) -> Result<Option<Sour
     };
     let url = url(settings, text)?;
     let trust = trust(settings, &url, layout)?;
-    Ok(Some(Source { options: settings.table("source.options"), url, trust }))
+    let asset = match settings.text("asset") {
+        Some(text) => Some(text.parse().map_err(|why: BadPattern| settings.wrong("asset", why.to_string()))?),
+        None => None,
+    };
+    Ok(Some(Source { options: settings.table("source.options"), asset, url, trust }))
 }
 
 pub(super) fn policy(settings: &Effective) -> Result<Policy, ConfigError> {

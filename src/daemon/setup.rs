@@ -44,6 +44,7 @@ pub fn wanted(settings: &Effective, config: &Config, source: &config::Source) ->
             reserve: config.download.reserve,
             ..fetch::Limits::default()
         },
+        asset: source.asset.clone(),
         pin: config.policy.pin.clone(),
         allow_downgrade: config.policy.allow_downgrade,
         cooldown: config.policy.cooldown,
@@ -100,7 +101,9 @@ pub fn line(
 /// The worker of a supervisor: this very program in another role.
 pub fn worker_process(config: &Config, install: &Install) -> Result<Box<dyn Worker>, Reported> {
     let program = own_program()?;
-    let settings = fetch::Settings { memory: config.worker.memory, ..fetch::Settings::default() };
+    let scheme = config.source.as_ref().map_or("", |source| source.url.scheme());
+    let inherit = fetchd_fetchers::variables(scheme).iter().map(|name| (*name).to_owned()).collect();
+    let settings = fetch::Settings { memory: config.worker.memory, inherit, ..fetch::Settings::default() };
     #[cfg(debug_assertions)]
     let settings = impatient_if_asked(settings);
     Ok(Box::new(ProcessWorker::new(program, install.staging(), settings)))

@@ -8,6 +8,7 @@ use fetchd_fetchers::{AssetName, Options, Release, Revision};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::asset::Meant;
 use crate::digest::Sha256;
 use crate::trust::Format;
 
@@ -77,31 +78,22 @@ pub struct PollJob {
     pub since: Option<Revision>,
     /// What to bring with it.
     pub want: Want,
+    /// Which of several assets is meant.
+    pub meant: Meant,
     /// What it may take.
     pub limits: Limits,
 }
 
 /// What a poll brings besides the release.
-///
-/// `asset` names the file of the release that is meant; `None` is its only one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Want {
-    /// The bytes of `asset`: a bundle.
-    Document {
-        /// The bundle's name.
-        asset: Option<AssetName>,
-    },
-    /// The bytes of `<asset>.minisig`: its signature.
-    Sidecar {
-        /// The artifact's name.
-        asset: Option<AssetName>,
-    },
-    /// Only the name: nothing is signed.
-    Nothing {
-        /// The artifact's name.
-        asset: Option<AssetName>,
-    },
+    /// The bytes of the bundle.
+    Document,
+    /// The bytes of `<asset>.minisig`: the artifact's signature.
+    Sidecar,
+    /// Only the artifact's name: nothing is signed.
+    Nothing,
 }
 
 /// What a poll found.
@@ -112,6 +104,19 @@ pub enum PollReply {
     Unchanged,
     /// This is there.
     Offers(Offered),
+    /// A release is listed, and what this machine needs of it is not there, or not yet.
+    NotReady(NotReady),
+}
+
+/// What a listed release lacks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotReady {
+    /// The release, as the source calls it.
+    pub release: Option<String>,
+    /// What is missing, as the end of a sentence.
+    pub missing: String,
+    /// Assets that it does show, at most ten of them.
+    pub shown: Vec<AssetName>,
 }
 
 /// What the source offers.
@@ -179,8 +184,11 @@ pub struct Downloaded {
 pub struct ExtractJob {
     /// How it is packed.
     pub format: Format,
-    /// The archive's entry that is the binary; `None` = the only regular file.
+    /// The archive's entry that is the binary; `None` = the only regular file, or where there are
+    /// several the only one called `program`.
     pub entry: Option<String>,
+    /// What the binary is called.
+    pub program: Option<String>,
     /// The signed size of the binary in bytes.
     pub binary_size: Option<u64>,
     /// The most bytes the artifact may unpack to.

@@ -4,6 +4,7 @@
 //! killed without harm; `fetchd apply` runs it in its own process ([`LocalWorker`]). Neither is
 //! believed: what they bring is verified by [`crate::trust`] and the verify stage.
 
+mod asset;
 mod download;
 mod extract;
 mod failure;
@@ -21,11 +22,12 @@ mod worker;
 #[cfg(test)]
 mod tests;
 
+pub use asset::{AssetPattern, BadPattern, Meant};
 pub use extract::{extract, measure};
 pub use failure::{ArchiveFault, FetchFailure, WorkerFault};
 pub use job::{
-    DOCUMENT_LIMIT, DownloadJob, Downloaded, ExtractJob, Extracted, Limits, Offered, PollJob, PollReply, Progress,
-    SIGNATURE_LIMIT, Source, Want,
+    DOCUMENT_LIMIT, DownloadJob, Downloaded, ExtractJob, Extracted, Limits, NotReady, Offered, PollJob, PollReply,
+    Progress, SIGNATURE_LIMIT, Source, Want,
 };
 pub use local::LocalWorker;
 pub use process::{ProcessWorker, Settings, Stderr};

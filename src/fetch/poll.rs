@@ -4,8 +4,10 @@ use bytes::Bytes;
 use fetchd_fetchers::{AssetName, Body, Fetcher, Kind, Polled, Registry, Release, Start};
 use futures_util::StreamExt as _;
 
+use super::asset::{NoChoice, is_there, lists, sums_of};
 use super::failure::FetchFailure;
-use super::job::{DOCUMENT_LIMIT, Offered, PollJob, PollReply, SIGNATURE_LIMIT, Want};
+use super::job::{DOCUMENT_LIMIT, NotReady, Offered, PollJob, PollReply, SIGNATURE_LIMIT, Want};
+use crate::digest::Sha256;
 
 /// Does `job` within its deadline.
 pub(super) async fn poll(registry: &Registry, job: &PollJob) -> Result<PollReply, FetchFailure> {
@@ -24,24 +26,95 @@ async fn ask(registry: &Registry, job: &PollJob) -> Result<PollReply, FetchFailu
         Polled::Offers(release) => release,
     };
     let shown = release.document.take();
-    let (Want::Document { asset } | Want::Sidecar { asset } | Want::Nothing { asset }) = &job.want;
-    let asset = meant(&release, asset.as_ref())?;
+    let found = match job.want {
+        Want::Document => job.meant.bundle(&release),
+        Want::Sidecar | Want::Nothing => job.meant.artifact(&release),
+    };
+    let asset = match found {
+        Ok(asset) => asset,
+        Err(NoChoice::None) => return Ok(not_ready(&release, job.described())),
+        Err(NoChoice::Several(names)) => {
+            return Err(FetchFailure::Ambiguous { names: names.iter().take(MOST_NAMES).map(display).collect() });
+        }
+    };
+    if !is_there(&release, &asset) {
+        return Ok(not_ready(&release, format!("`{asset}`: it is still being uploaded")));
+    }
     let (mut document, mut signature) = (None, None);
-    match &job.want {
-        Want::Document { .. } => document = Some(manifest(&*fetcher, &release, &asset, shown).await?),
-        Want::Sidecar { .. } => signature = Some(sidecar(&*fetcher, &release, &asset).await?),
-        Want::Nothing { .. } => {}
+    match job.want {
+        Want::Document => document = Some(manifest(&*fetcher, &release, &asset, shown).await?),
+        Want::Sidecar => {
+            let name = sidecar_name(&asset)?;
+            if lists(&release) && !is_there(&release, &name) {
+                return Ok(not_ready(&release, format!("`{name}`")));
+            }
+            signature = Some(sidecar(&*fetcher, &release, &name).await?);
+        }
+        Want::Nothing => {}
+    }
+    if job.want != Want::Document {
+        compare_sums(&*fetcher, &mut release, &asset).await?;
     }
     Ok(PollReply::Offers(Offered { release, asset, document, signature }))
 }
 
-/// The asset that is meant: the named one, or the only one.
-pub(super) fn meant(release: &Release, named: Option<&AssetName>) -> Result<AssetName, FetchFailure> {
-    match (named, release.assets.as_slice()) {
-        (Some(name), _) => Ok(name.clone()),
-        (None, [only]) => Ok(only.name.clone()),
-        (None, several) => Err(FetchFailure::Ambiguous { count: several.len() }),
+impl PollJob {
+    fn described(&self) -> String {
+        match self.want {
+            Want::Document => format!("bundle `{}.fetchd`", self.meant.channel),
+            Want::Sidecar | Want::Nothing => self.meant.described(),
+        }
     }
+}
+
+/// The most names that a message lists.
+const MOST_NAMES: usize = 10;
+
+fn not_ready(release: &Release, missing: String) -> PollReply {
+    let shown = release.assets.iter().take(MOST_NAMES).map(|asset| asset.name.clone()).collect();
+    PollReply::NotReady(NotReady { release: release.label.clone(), missing, shown })
+}
+
+fn display(name: &AssetName) -> String {
+    name.to_string()
+}
+
+/// The only asset of a release that is one file at one place.
+pub(super) fn only(release: &Release) -> Result<AssetName, FetchFailure> {
+    match release.assets.as_slice() {
+        [only] => Ok(only.name.clone()),
+        several => Err(FetchFailure::Ambiguous { names: several.iter().map(|asset| asset.name.to_string()).collect() }),
+    }
+}
+
+/// Adds what the release's checksum file says of `asset` to what the source says; a contradiction is
+/// noticed before a byte of the artifact is asked for. A file that cannot be read says nothing.
+async fn compare_sums(fetcher: &dyn Fetcher, release: &mut Release, asset: &AssetName) -> Result<(), FetchFailure> {
+    let Some(sums) = sums_of(release, asset).filter(|sums| is_there(release, &sums.name)) else { return Ok(()) };
+    let text = match small(fetcher, release, &sums.name, sums.limit).await {
+        Ok(text) => text,
+        Err(failure) => {
+            tracing::debug!(sums = %sums.name, %failure, "a checksum file cannot be read");
+            return Ok(());
+        }
+    };
+    let Some(written) = sums.digest(&text, asset) else { return Ok(()) };
+    let Some(listed) = release.assets.iter_mut().find(|listed| listed.name == *asset) else { return Ok(()) };
+    match claimed(listed.digest.as_deref()) {
+        Some(claimed) if claimed != written => {
+            Err(FetchFailure::Contradiction { asset: asset.to_string(), sums: sums.name.to_string(), written, claimed })
+        }
+        Some(_) => Ok(()),
+        None => {
+            listed.digest = Some(format!("sha256:{written}"));
+            Ok(())
+        }
+    }
+}
+
+/// A SHA-256 in a source's notation.
+pub(super) fn claimed(digest: Option<&str>) -> Option<Sha256> {
+    digest?.strip_prefix("sha256:")?.to_ascii_lowercase().parse().ok()
 }
 
 async fn manifest(
@@ -58,11 +131,16 @@ async fn manifest(
     }
 }
 
-async fn sidecar(fetcher: &dyn Fetcher, release: &Release, asset: &AssetName) -> Result<Vec<u8>, FetchFailure> {
-    let not_ready = || FetchFailure::NotReady { asset: format!("{asset}.minisig") };
-    let name = AssetName::new(format!("{asset}.minisig")).map_err(|_| not_ready())?;
-    match small(fetcher, release, &name, SIGNATURE_LIMIT).await {
-        Err(FetchFailure::Source { kind: Kind::NotFound, .. }) => Err(not_ready()),
+fn sidecar_name(asset: &AssetName) -> Result<AssetName, FetchFailure> {
+    let name = format!("{asset}.minisig");
+    AssetName::new(name.clone()).map_err(|_| FetchFailure::NotReady { asset: name })
+}
+
+async fn sidecar(fetcher: &dyn Fetcher, release: &Release, name: &AssetName) -> Result<Vec<u8>, FetchFailure> {
+    match small(fetcher, release, name, SIGNATURE_LIMIT).await {
+        Err(FetchFailure::Source { kind: Kind::NotFound, .. }) => {
+            Err(FetchFailure::NotReady { asset: name.to_string() })
+        }
         other => other,
     }
 }

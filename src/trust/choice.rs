@@ -92,6 +92,7 @@ pub struct Chosen {
     pub(super) entry: Option<String>,
     pub(super) binary_size: Option<u64>,
     pub(super) binary_sha256: Option<Sha256>,
+    pub(super) program: String,
     pub(super) max_size: u64,
     pub(super) proof: Proof,
 }
@@ -129,9 +130,15 @@ impl Chosen {
         self.format
     }
 
-    /// The entry of an archive that is the binary; `None` = the only regular file.
+    /// The entry of an archive that is the binary; `None` = the only regular file, or where there
+    /// are several the only one called [`program`](Chosen::program).
     pub fn entry(&self) -> Option<&str> {
         self.entry.as_deref()
+    }
+
+    /// What the binary is called: the product's name.
+    pub fn program(&self) -> &str {
+        &self.program
     }
 
     /// The exact size in bytes of the binary, where it is signed.

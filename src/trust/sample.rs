@@ -66,6 +66,7 @@ impl Sample {
             entry: self.entry,
             binary_size: self.binary_size,
             binary_sha256: self.binary_sha256,
+            program: "app".to_owned(),
             max_size: self.max_size,
             proof: self.proof,
         }

@@ -148,6 +148,7 @@ impl Artifact {
         (self.chosen.format() != Format::Raw).then(|| ExtractJob {
             format: self.chosen.format(),
             entry: self.chosen.entry().map(str::to_owned),
+            program: Some(self.chosen.program().to_owned()),
             binary_size: self.chosen.binary_size(),
             max_size: self.chosen.max_size(),
             artifact: self.copy.path.clone(),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use fetchd::digest::Sha256;
 use fetchd::fetch::{
-    DownloadJob, Downloaded, FetchFailure, Limits, PollJob, PollReply, ProcessWorker, Settings, Source, Stderr,
+    DownloadJob, Downloaded, FetchFailure, Limits, Meant, PollJob, PollReply, ProcessWorker, Settings, Source, Stderr,
     Unattended, Want, Worker,
 };
 use fetchd_fetchers::{Options, Release, Revision};
@@ -64,8 +64,15 @@ impl Bench {
     }
 
     pub(crate) fn poll(&self, path: &str) -> PollJob {
-        let want = Want::Nothing { asset: None };
-        PollJob { source: self.source(path), since: None, want, limits: Limits::default() }
+        let text = str::to_owned;
+        let meant = Meant {
+            product: text("app"),
+            channel: text("stable"),
+            target: text("x86_64-unknown-linux-gnu"),
+            pattern: None,
+        };
+        let want = Want::Nothing;
+        PollJob { source: self.source(path), since: None, want, meant, limits: Limits::default() }
     }
 
     pub(crate) fn download(&self, path: &str) -> DownloadJob {
@@ -99,7 +106,7 @@ impl Bench {
     pub(crate) fn polls(&self, worker: &mut ProcessWorker) -> Release {
         match worker.poll(&self.poll("/ok/app"), &mut Unattended).unwrap() {
             PollReply::Offers(offered) => offered.release,
-            PollReply::Unchanged => panic!("nothing was known before"),
+            other => panic!("{other:?}"),
         }
     }
 

@@ -149,7 +149,8 @@ fn a_job_without_end_is_killed_at_its_deadline() {
     let artifact = bench.staging().join("artifact");
     fs::write(&artifact, b"bytes").unwrap();
     let out = bench.staging().join("out");
-    let job = ExtractJob { format: Format::Raw, entry: None, binary_size: None, max_size: 100, artifact, out };
+    let job =
+        ExtractJob { format: Format::Raw, entry: None, program: None, binary_size: None, max_size: 100, artifact, out };
     // It says that it is alive all the while, so that only the deadline can end it.
     assert_eq!(worker.extract(&job, &mut attend).unwrap_err(), WorkerFault::Deadline { limit }.into());
     assert!(bench.processes().is_empty());

@@ -34,6 +34,7 @@ fn one_process_does_several_jobs() {
     let job = ExtractJob {
         format: Format::Raw,
         entry: None,
+        program: None,
         binary_size: Some(SIZE as u64),
         max_size: 1 << 30,
         artifact: downloaded.path,

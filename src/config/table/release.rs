@@ -10,7 +10,7 @@ pub(super) const ROWS: &[Setting] = &[
         value_name: "URL",
         example: "https://dl.example.com/web/stable.fetchd",
         doc: "Where releases come from",
-        long: "A URL whose scheme names the fetcher: `file:`, `http:`, `https:`. In the file either a text, or a table \
+        long: "A URL whose scheme names the fetcher: `file:`, `http:`, `https:`, `s3:`, `github:`. In the file either a text, or a table \
                `[source]` with `url` and `[source.options]`. A relative `file:` source is relative to the file it \
                stands in, else to the working directory.",
         group: Group::Source,
@@ -26,6 +26,18 @@ pub(super) const ROWS: &[Setting] = &[
         long: "Which options exist depends on the scheme; an unknown one is refused by the fetcher. In the file a table \
                whose values are texts or arrays of texts; in the environment pairs separated by commas, or a JSON \
                object. Values are never printed.",
+        group: Group::Source,
+        ..BASE
+    },
+    Setting {
+        key: "asset",
+        default: Preset::Derived("read from the names, as release tools write them"),
+        value_name: "PATTERN",
+        example: "app-{target}.tar.gz",
+        doc: "Which asset of a release is meant for this machine",
+        long: "For sources that show several, such as `github:`. `*` stands for anything, `{target}` for the target \
+               triple, `{os}` and `{arch}` for every usual spelling of the system and the processor, `{version}` for the \
+               version in the tag, `{name}` for the product. More than one match is an error that lists them.",
         group: Group::Source,
         ..BASE
     },

@@ -17,7 +17,7 @@ use self::partial::Partial;
 use self::sink::Written;
 use super::failure::FetchFailure;
 use super::job::{DownloadJob, Downloaded, Progress};
-use super::poll::meant;
+use super::poll::{claimed, only};
 use crate::checkpoint::Checkpoint;
 use crate::digest::Sha256;
 
@@ -54,6 +54,14 @@ struct Location {
     release: Release,
     asset: AssetName,
     id: Sha256,
+}
+
+impl Location {
+    /// The digest that the source says the artifact has.
+    fn claim(&self) -> Option<Sha256> {
+        let listed = self.release.assets.iter().find(|listed| listed.name == self.asset)?;
+        claimed(listed.digest.as_deref())
+    }
 }
 
 impl Run<'_> {
@@ -111,12 +119,21 @@ impl Run<'_> {
 
     async fn one(&self, registry: &Registry, url: &str) -> Result<(Written, u64), FetchFailure> {
         let location = self.answered(self.locate(registry, url)).await?;
+        // What the source says of itself can save a download, and never vouch for one.
+        if let (Some(expected), Some(found)) = (self.job.sha256, location.claim())
+            && expected != found
+        {
+            return Err(FetchFailure::Digest { expected, found });
+        }
         let (result, resumed_from) = self.attempt(&location, true).await;
         match result {
             // The bytes of the earlier attempt may be the wrong ones.
-            Err(FetchFailure::Digest { .. } | FetchFailure::Size { .. } | FetchFailure::TooLarge { .. })
-                if resumed_from > 0 =>
-            {
+            Err(
+                FetchFailure::Digest { .. }
+                | FetchFailure::Claim { .. }
+                | FetchFailure::Size { .. }
+                | FetchFailure::TooLarge { .. },
+            ) if resumed_from > 0 => {
                 tracing::warn!(resumed_from, "a resumed download does not match; it starts over once");
                 self.partial.discard()?;
                 self.attempt(&location, false).await.0.map(|written| (written, 0))
@@ -146,7 +163,7 @@ impl Run<'_> {
         let fetcher = registry.open(&url, &Options::new())?;
         match fetcher.poll(None).await? {
             Polled::Offers(release) => {
-                let asset = meant(&release, None)?;
+                let asset = only(&release)?;
                 Ok(Location { fetcher, release, asset, id })
             }
             Polled::Unchanged => Err(refused("which shows nothing")),

@@ -11,6 +11,7 @@ use super::pace::Pace;
 use super::partial::{Note, Open};
 use super::sink::{BATCH, Sink, Written};
 use super::{Location, Run, blocking};
+use crate::digest::Sha256;
 use crate::fetch::failure::FetchFailure;
 use crate::fetch::job::Progress;
 
@@ -66,7 +67,7 @@ impl Run<'_> {
             self.partial.write_note(&Note { location: location.id, validator })?;
         }
         let written = self.pour(body, open, total).await?;
-        self.check_end(&written, announced)?;
+        self.check_end(&written, announced, location.claim())?;
         self.partial.finish()?;
         Ok(written)
     }
@@ -167,7 +168,7 @@ impl Run<'_> {
         }
     }
 
-    fn check_end(&self, written: &Written, announced: Option<u64>) -> Result<(), FetchFailure> {
+    fn check_end(&self, written: &Written, announced: Option<u64>, claim: Option<Sha256>) -> Result<(), FetchFailure> {
         if let Some(announced) = announced.filter(|announced| written.size < *announced) {
             return Err(broken(format!("the body ended after {} of {announced} bytes", written.size)));
         }
@@ -178,7 +179,13 @@ impl Run<'_> {
             Some(expected) if expected != written.sha256 => {
                 Err(FetchFailure::Digest { expected, found: written.sha256 })
             }
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => match claim {
+                Some(expected) if expected != written.sha256 => {
+                    Err(FetchFailure::Claim { expected, found: written.sha256 })
+                }
+                _ => Ok(()),
+            },
         }
     }
 }

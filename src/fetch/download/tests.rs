@@ -333,3 +333,24 @@ fn two_writers_never_share_a_partial_file() {
     drop(first);
     assert_eq!(waiting.join().unwrap().unwrap(), 3);
 }
+
+#[test]
+fn what_the_source_says_of_itself_can_only_refuse() {
+    let bench = Bench::new(100_000);
+    let with_claim = |mut job: DownloadJob, claim: Sha256| {
+        job.release.assets[0].digest = Some(format!("sha256:{claim}"));
+        job
+    };
+    let other = Sha256::of(b"other");
+    // It contradicts what was signed: not a byte is asked for.
+    assert_eq!(bench.fails(&with_claim(bench.job(&[]), other)), ("download.digest", Exit::Content));
+    assert!(bench.requests().is_empty());
+    // Nothing is signed about the digest: what comes is held against the claim.
+    assert_eq!(bench.fails(&with_claim(bench.unsigned(&[]), other)), ("download.claim", Exit::Content));
+    assert!(bench.left().is_empty());
+    // A claim that holds makes nothing else right.
+    let job = DownloadJob { sha256: Some(other), ..bench.job(&[]) };
+    assert_eq!(bench.fails(&with_claim(job, other)), ("download.digest", Exit::Content));
+    let right = Sha256::of(&bench.bytes);
+    bench.succeeds(&with_claim(bench.unsigned(&[]), right));
+}

@@ -18,7 +18,7 @@ mod zip;
 mod tests;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek as _, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -37,8 +37,8 @@ use crate::trust::Format;
 /// anything fails.
 ///
 /// Writes at most the signed size, or `max_size` bytes where none is signed. A single-file format
-/// holds the binary alone; an archive holds it as one regular file, named by `entry` or the only
-/// one. Blocks while it works.
+/// holds the binary alone; an archive holds it as one regular file: the one named by `entry`, else
+/// the only one, else the only one called `program`. Blocks while it works.
 pub fn extract(job: &ExtractJob) -> Result<Extracted, FetchFailure> {
     extract_unless(job, &AtomicBool::new(false))
 }
@@ -47,7 +47,17 @@ pub fn extract(job: &ExtractJob) -> Result<Extracted, FetchFailure> {
 pub(super) fn extract_unless(job: &ExtractJob, stop: &AtomicBool) -> Result<Extracted, FetchFailure> {
     let mut out = Output::create(&job.out)?;
     let mut quota = Quota::new(job.binary_size.unwrap_or(job.max_size), job.max_size, stop);
-    let size = unpack(&job.artifact, job.format, job.entry.as_deref(), &mut out, &mut quota)?;
+    let which = job.entry.as_deref().map_or(Which::Only, Which::At);
+    let size = match unpack(&job.artifact, job.format, which, &mut out, &mut quota) {
+        // A licence and a manual lie beside it, as release tools pack them.
+        Err(FetchFailure::Archive(ArchiveFault::Ambiguous { entry: None })) if job.program.is_some() => {
+            out.restart()?;
+            quota = Quota::new(job.binary_size.unwrap_or(job.max_size), job.max_size, stop);
+            let which = job.program.as_deref().map_or(Which::Only, Which::Called);
+            unpack(&job.artifact, job.format, which, &mut out, &mut quota)?
+        }
+        done => done?,
+    };
     if let Some(expected) = job.binary_size.filter(|expected| size != *expected) {
         return Err(ArchiveFault::Size { expected, found: size }.into());
     }
@@ -63,15 +73,27 @@ pub fn measure(artifact: &Path, format: Format, entry: Option<&str>) -> Result<(
     let stop = AtomicBool::new(false);
     let mut hash = Hashing(sha2::Sha256::new());
     let mut quota = Quota::new(16 << 30, 16 << 30, &stop);
-    let size = unpack(artifact, format, entry, &mut hash, &mut quota)?;
+    let which = entry.map_or(Which::Only, Which::At);
+    let size = unpack(artifact, format, which, &mut hash, &mut quota)?;
     Ok((Sha256(hash.0.finalize().into()), size))
+}
+
+/// Which entry of an archive is the binary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which<'a> {
+    /// The only regular file.
+    Only,
+    /// The one with this path.
+    At(&'a str),
+    /// The only regular file with this name, in whatever directory.
+    Called(&'a str),
 }
 
 /// Copies the binary inside `artifact` to `out` and tells its size.
 fn unpack(
     artifact: &Path,
     format: Format,
-    entry: Option<&str>,
+    which: Which<'_>,
     out: &mut dyn Write,
     quota: &mut Quota<'_>,
 ) -> Result<u64, FetchFailure> {
@@ -93,15 +115,15 @@ fn unpack(
         #[cfg(feature = "archives")]
         Format::TarGz | Format::TarXz | Format::TarZst => {
             let mut packed = decode::Packed::open(file, format)?;
-            let size = tar::unpack(&mut packed, entry, out, quota)?;
+            let size = tar::unpack(&mut packed, which, out, quota)?;
             packed.finish()?;
             Ok(size)
         }
         #[cfg(feature = "archives")]
-        Format::Zip => zip::unpack(&mut file, entry, out, quota),
+        Format::Zip => zip::unpack(&mut file, which, out, quota),
         #[cfg(not(feature = "archives"))]
         other => {
-            let _ = entry;
+            let _ = which;
             Err(ArchiveFault::Unsupported { format: format!("{other:?}").to_lowercase() }.into())
         }
     }
@@ -121,6 +143,11 @@ impl Output {
         options.write(true).create_new(true).mode(0o600);
         let file = options.open(path).map_err(|error| FetchFailure::staging("create", path, &error))?;
         Ok(Output { path: path.to_owned(), file, kept: false })
+    }
+
+    fn restart(&mut self) -> Result<(), FetchFailure> {
+        let emptied = self.file.set_len(0).and_then(|()| self.file.rewind());
+        emptied.map_err(|error| FetchFailure::staging("empty", &self.path, &error))
     }
 
     fn keep(&mut self) {

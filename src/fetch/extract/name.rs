@@ -1,5 +1,6 @@
 //! The names of entries: plain paths below nowhere, or refused.
 
+use super::Which;
 use crate::fetch::failure::{ArchiveFault, FetchFailure};
 
 /// `raw` without `.` components and a trailing `/`, if it is a relative path that stays below
@@ -24,27 +25,49 @@ pub(super) fn plain(raw: &[u8]) -> Result<String, FetchFailure> {
     Ok(parts.join("/"))
 }
 
+impl Which<'_> {
+    /// What is looked for, in a message.
+    pub(super) fn asked(&self) -> Option<String> {
+        match self {
+            Which::Only => None,
+            Which::At(entry) | Which::Called(entry) => Some((*entry).to_owned()),
+        }
+    }
+}
+
 /// Finds the one entry that is meant while entries pass by.
 #[derive(Debug)]
 pub(super) struct Search {
-    wanted: Option<String>,
+    wanted: Wanted,
     asked: Option<String>,
     found: bool,
 }
 
+#[derive(Debug)]
+enum Wanted {
+    Any,
+    Path(String),
+    Name(String),
+}
+
 impl Search {
-    pub(super) fn new(entry: Option<&str>) -> Result<Search, FetchFailure> {
-        let wanted = entry.map(|entry| plain(entry.as_bytes())).transpose()?;
-        Ok(Search { wanted, asked: entry.map(str::to_owned), found: false })
+    pub(super) fn new(which: Which<'_>) -> Result<Search, FetchFailure> {
+        let wanted = match which {
+            Which::Only => Wanted::Any,
+            Which::At(entry) => Wanted::Path(plain(entry.as_bytes())?),
+            Which::Called(name) => Wanted::Name(name.to_owned()),
+        };
+        Ok(Search { wanted, asked: which.asked(), found: false })
     }
 
     /// Whether this entry is the one. `Err` if it should be and cannot, or if it is the second.
     pub(super) fn matches(&mut self, name: &str, regular: bool) -> Result<bool, FetchFailure> {
         match &self.wanted {
-            Some(wanted) if wanted != name => return Ok(false),
-            Some(_) if self.found => {}
-            Some(_) if !regular => return Err(ArchiveFault::NotAFile { name: name.to_owned() }.into()),
-            None if !regular => return Ok(false),
+            Wanted::Path(wanted) if wanted != name => return Ok(false),
+            Wanted::Path(_) if self.found => {}
+            Wanted::Path(_) if !regular => return Err(ArchiveFault::NotAFile { name: name.to_owned() }.into()),
+            Wanted::Name(wanted) if name.rsplit('/').next() != Some(wanted) => return Ok(false),
+            Wanted::Any | Wanted::Name(_) if !regular => return Ok(false),
             _ => {}
         }
         if std::mem::replace(&mut self.found, true) {

@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 
 use tar::{Archive, Entry, EntryType, PaxExtensions};
 
+use super::Which;
 use super::limit::{Quota, copy, damaged};
 use super::name::{Search, count, plain};
 use crate::fetch::failure::{ArchiveFault, FetchFailure};
@@ -17,11 +18,11 @@ const EXTENSION: u64 = 64 * 1024;
 /// Copies the one entry that is meant to `out`, and looks at all others.
 pub(super) fn unpack(
     from: &mut dyn Read,
-    entry: Option<&str>,
+    which: Which<'_>,
     out: &mut dyn Write,
     quota: &mut Quota<'_>,
 ) -> Result<u64, FetchFailure> {
-    let mut search = Search::new(entry)?;
+    let mut search = Search::new(which)?;
     let mut archive = Archive::new(Metered { from, left: quota.archive(), limit: quota.archive() });
     let (mut size, mut entries) = (0, 0);
     let mut said = Extensions::default();

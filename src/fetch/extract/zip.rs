@@ -6,6 +6,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom, Write};
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+use super::Which;
 use super::limit::{Quota, copy, damaged};
 use super::name::{MOST_ENTRIES, Search, plain};
 use crate::fetch::failure::{ArchiveFault, FetchFailure};
@@ -20,7 +21,7 @@ const REGULAR: u32 = 0o100_000;
 /// Copies the one entry that is meant to `out`, and looks at all others.
 pub(super) fn unpack(
     file: &mut File,
-    entry: Option<&str>,
+    which: Which<'_>,
     out: &mut dyn Write,
     quota: &mut Quota<'_>,
 ) -> Result<u64, FetchFailure> {
@@ -28,9 +29,9 @@ pub(super) fn unpack(
     let mut archive = ZipArchive::new(io::BufReader::new(file)).map_err(broken)?;
     // The reader keeps one of several entries with the same name.
     if archive.len() as u64 != count || archive.has_duplicate_names() {
-        return Err(ArchiveFault::Ambiguous { entry: entry.map(str::to_owned) }.into());
+        return Err(ArchiveFault::Ambiguous { entry: which.asked() }.into());
     }
-    let mut search = Search::new(entry)?;
+    let mut search = Search::new(which)?;
     let mut chosen = None;
     for index in 0..archive.len() {
         quota.go_on()?;
@@ -43,7 +44,7 @@ pub(super) fn unpack(
         }
     }
     search.end()?;
-    let index = chosen.ok_or(ArchiveFault::Missing { entry: entry.map(str::to_owned) })?;
+    let index = chosen.ok_or(ArchiveFault::Missing { entry: which.asked() })?;
     let mut file = archive.by_index(index).map_err(broken)?;
     let claimed = file.size();
     if claimed > quota.binary {

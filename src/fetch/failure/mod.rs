@@ -36,11 +36,31 @@ pub enum FetchFailure {
         /// The file that is missing.
         asset: String,
     },
-    /// The release has several assets and nothing says which one is meant.
-    #[error("the release shows {count} assets and none of them is named in the configuration")]
+    /// Several assets of the release could be the one for this machine.
+    #[error("several assets could be meant: {}", listed(.names))]
     Ambiguous {
-        /// How many there are.
-        count: usize,
+        /// Their names, at most ten.
+        names: Vec<String>,
+    },
+    /// The source contradicts itself.
+    #[error("`{sums}` says that `{asset}` has the digest {written}, and the source says {claimed}")]
+    Contradiction {
+        /// The artifact.
+        asset: String,
+        /// The checksum file.
+        sums: String,
+        /// What it says.
+        written: Sha256,
+        /// What the source says.
+        claimed: Sha256,
+    },
+    /// The artifact's bytes, or what the source says of them, are not what it said before.
+    #[error("the artifact has the digest {found}, the source announced {expected}")]
+    Claim {
+        /// What the source announced.
+        expected: Sha256,
+        /// The digest of what came.
+        found: Sha256,
     },
     /// The poll did not end in time.
     #[error("the poll took longer than {limit:?}")]
@@ -214,6 +234,8 @@ impl Failure for FetchFailure {
             FetchFailure::Source { kind, .. } => source_code(*kind),
             FetchFailure::NotReady { .. } => "source.not_ready",
             FetchFailure::Ambiguous { .. } => "source.ambiguous",
+            FetchFailure::Contradiction { .. } => "source.contradiction",
+            FetchFailure::Claim { .. } => "download.claim",
             FetchFailure::PollDeadline { .. } => "source.deadline",
             FetchFailure::DocumentTooLarge { .. } => "source.document_too_large",
             FetchFailure::Stalled { .. } => "download.stalled",
@@ -243,6 +265,8 @@ impl Failure for FetchFailure {
             | FetchFailure::DownloadDeadline { .. }
             | FetchFailure::Stopped => Exit::Unreachable,
             FetchFailure::DocumentTooLarge { .. }
+            | FetchFailure::Contradiction { .. }
+            | FetchFailure::Claim { .. }
             | FetchFailure::TooLarge { .. }
             | FetchFailure::Size { .. }
             | FetchFailure::Digest { .. }
@@ -266,7 +290,12 @@ impl Failure for FetchFailure {
             FetchFailure::NotReady { .. } => {
                 "upload artifacts and signatures before what names them; fetchd asks again"
             }
-            FetchFailure::Ambiguous { .. } => "name the asset in the configuration",
+            FetchFailure::Ambiguous { .. } => {
+                "say what its name looks like: `--asset PATTERN`, for example `--asset 'app-{target}.tar.gz'`"
+            }
+            FetchFailure::Contradiction { .. } | FetchFailure::Claim { .. } => {
+                "the release was changed after it was made, or is still being made; publish it again"
+            }
             FetchFailure::TooSlow { .. } => "lower `min_rate` if the line is really that slow",
             FetchFailure::DownloadDeadline { .. } => "raise the download's deadline; the next attempt resumes",
             FetchFailure::TooLarge { .. } => "raise `max_size` if the release is really that large",
@@ -282,6 +311,10 @@ impl Failure for FetchFailure {
         };
         Some(hint.to_owned())
     }
+}
+
+fn listed(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn source_code(kind: Kind) -> &'static str {

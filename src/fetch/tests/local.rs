@@ -55,6 +55,7 @@ fn jobs_are_done_and_progress_is_told_ten_times_a_second_at_most() {
     let job = ExtractJob {
         format: Format::Raw,
         entry: None,
+        program: None,
         binary_size: None,
         max_size: 1 << 20,
         artifact: downloaded.path,
@@ -84,9 +85,9 @@ fn a_job_stops_when_asked_and_the_next_one_resumes() {
 fn a_panic_in_a_fetcher_is_a_failure() {
     let directory = tempfile::tempdir().unwrap();
     let mut worker = LocalWorker::new(registry()).unwrap();
-    let want = Want::Nothing { asset: None };
+    let want = Want::Nothing;
     let source = source(directory.path(), &["panic"]);
-    let job = PollJob { source, since: None, want, limits: Limits::default() };
+    let job = PollJob { source, since: None, want, meant: meant(), limits: Limits::default() };
     let failure = worker.poll(&job, &mut Unattended).unwrap_err();
     assert_eq!(failure, WorkerFault::Panicked { message: "a bug in a fetcher".to_owned() }.into());
     assert_eq!(failure.code(), "worker.panicked");

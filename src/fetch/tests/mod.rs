@@ -17,6 +17,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use url::Url;
 
+use super::asset::Meant;
 use super::job::Source;
 
 /// The fetchers of these tests: `script:` alone.
@@ -28,6 +29,12 @@ pub(super) fn registry() -> Registry {
 
 fn make(url: &Url, options: &Options) -> Result<Box<dyn Fetcher>, ConfigError> {
     Ok(Box::new(Script { url: url.clone(), options: options.clone() }))
+}
+
+/// What these tests look for.
+pub(super) fn meant() -> Meant {
+    let text = str::to_owned;
+    Meant { product: text("app"), channel: text("stable"), target: text("x86_64-unknown-linux-gnu"), pattern: None }
 }
 
 /// A source over the files of `directory`, with `options` as `name=value` or `name`.
@@ -95,7 +102,9 @@ impl Fetcher for Script {
         }
         let names: Vec<&str> = self.text("assets").unwrap_or("app").split(',').collect();
         let document = self.text("document").map(|text| Bytes::from(text.to_owned()));
-        Ok(Polled::Offers(Release { document, ..release(&names) }))
+        let mut release = Release { document, ..release(&names) };
+        release.assets[0].digest = self.text("digest").map(str::to_owned);
+        Ok(Polled::Offers(release))
     }
 
     async fn open(&self, _: &Release, asset: &AssetName, start: &Start) -> Result<Body, FetchError> {

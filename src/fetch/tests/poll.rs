@@ -1,12 +1,13 @@
 use std::fs;
 
 use super::*;
+use crate::digest::Sha256;
 use crate::failure::{Exit, Failure as _};
 use crate::fetch::poll::poll;
 use crate::fetch::{FetchFailure, Limits, PollJob, PollReply, Want};
 
 fn job(directory: &Path, want: Want, options: &[&str]) -> PollJob {
-    PollJob { source: source(directory, options), since: None, want, limits: Limits::default() }
+    PollJob { source: source(directory, options), since: None, want, meant: meant(), limits: Limits::default() }
 }
 
 fn run(job: &PollJob) -> Result<PollReply, FetchFailure> {
@@ -15,11 +16,11 @@ fn run(job: &PollJob) -> Result<PollReply, FetchFailure> {
 }
 
 fn document() -> Want {
-    Want::Document { asset: None }
+    Want::Document
 }
 
 fn sidecar() -> Want {
-    Want::Sidecar { asset: None }
+    Want::Sidecar
 }
 
 #[test]
@@ -81,17 +82,52 @@ fn a_document_that_ends_early_is_incomplete() {
 }
 
 #[test]
-fn several_assets_need_a_name() {
+fn among_several_assets_the_bundle_is_named_after_the_channel() {
     let directory = tempfile::tempdir().unwrap();
-    fs::write(directory.path().join("b"), b"two").unwrap();
-    let failure = run(&job(directory.path(), document(), &["assets=a,b"])).unwrap_err();
-    assert_eq!((failure.code(), failure.exit()), ("source.ambiguous", Exit::Usage));
-    let named = Want::Document { asset: Some(AssetName::new("b").unwrap()) };
-    let PollReply::Offers(offered) = run(&job(directory.path(), named, &["assets=a,b", "document=none"])).unwrap()
-    else {
-        panic!()
-    };
+    fs::write(directory.path().join("stable.fetchd"), b"two").unwrap();
+    let options = ["assets=app,stable.fetchd", "document=none"];
+    let PollReply::Offers(offered) = run(&job(directory.path(), document(), &options)).unwrap() else { panic!() };
     assert_eq!(offered.document.as_deref(), Some(&b"two"[..]));
+    let beta = PollJob {
+        meant: Meant { channel: "beta".to_owned(), ..meant() },
+        ..job(directory.path(), document(), &options)
+    };
+    let PollReply::NotReady(lacks) = run(&beta).unwrap() else { panic!() };
+    assert_eq!(lacks.missing, "bundle `beta.fetchd`");
+    assert_eq!(lacks.shown.len(), 2);
+}
+
+#[test]
+fn assets_that_fit_equally_well_are_listed() {
+    let directory = tempfile::tempdir().unwrap();
+    let failure = run(&job(directory.path(), Want::Nothing, &["assets=app-linux-x64,app_linux_amd64"])).unwrap_err();
+    assert_eq!((failure.code(), failure.exit()), ("source.ambiguous", Exit::Usage));
+    assert_eq!(failure.to_string(), "several assets could be meant: `app-linux-x64`, `app_linux_amd64`");
+}
+
+#[test]
+fn r66_a_listed_release_without_our_asset_or_its_signature_is_not_ready() {
+    let directory = tempfile::tempdir().unwrap();
+    for (assets, missing) in [
+        ("assets=app-darwin-arm64,app-windows-amd64.zip", "asset of `app` for `x86_64-unknown-linux-gnu`"),
+        ("assets=app-linux-amd64,app-darwin-arm64.minisig", "`app-linux-amd64.minisig`"),
+    ] {
+        let PollReply::NotReady(lacks) = run(&job(directory.path(), sidecar(), &[assets])).unwrap() else { panic!() };
+        assert_eq!(lacks.missing, missing);
+    }
+}
+
+#[test]
+fn a_checksum_file_adds_its_claim_or_contradicts_the_source() {
+    let directory = tempfile::tempdir().unwrap();
+    let digest = Sha256::of(b"the artifact");
+    fs::write(directory.path().join("SHA256SUMS"), format!("{digest}  app-linux-amd64\n")).unwrap();
+    let assets = "assets=app-linux-amd64,SHA256SUMS";
+    let PollReply::Offers(offered) = run(&job(directory.path(), Want::Nothing, &[assets])).unwrap() else { panic!() };
+    assert_eq!(offered.release.assets[0].digest, Some(format!("sha256:{digest}")));
+    let other = format!("digest=sha256:{}", Sha256::of(b"another"));
+    let failure = run(&job(directory.path(), Want::Nothing, &[assets, &other])).unwrap_err();
+    assert_eq!((failure.code(), failure.exit()), ("source.contradiction", Exit::Content));
 }
 
 #[test]

@@ -83,7 +83,7 @@ fn damage_inside_of_a_tar_archive_ends_in_a_failure_or_within_the_limit() {
             let stop = AtomicBool::new(false);
             let mut quota = Quota::new(BINARY.len() as u64, 1 << 20, &stop);
             let mut out = Vec::new();
-            let result = crate::fetch::extract::tar::unpack(&mut tar, None, &mut out, &mut quota);
+            let result = crate::fetch::extract::tar::unpack(&mut tar, Which::Only, &mut out, &mut quota);
             assert!(out.len() <= BINARY.len());
             assert!(result.is_err_and(|e| e.exit() == Exit::Content) || out.len() == BINARY.len(), "{byte} at {at}");
         }

@@ -27,7 +27,7 @@ impl Bench {
         let path = self.directory.path().join("artifact");
         fs::write(&path, artifact).unwrap();
         let out = self.directory.path().join("out");
-        ExtractJob { format, entry: None, binary_size: None, max_size: 1 << 20, artifact: path, out }
+        ExtractJob { format, entry: None, program: None, binary_size: None, max_size: 1 << 20, artifact: path, out }
     }
 
     fn unpack(&self, format: Format, entry: Option<&str>, artifact: &[u8]) -> Result<Vec<u8>, FetchFailure> {
@@ -421,6 +421,43 @@ fn a_full_disk_is_named() {
     let stop = AtomicBool::new(false);
     let mut full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut quota = Quota::new(1 << 20, 1 << 20, &stop);
-    let failure = unpack(&job.artifact, job.format, None, &mut full, &mut quota).unwrap_err();
+    let failure = unpack(&job.artifact, job.format, Which::Only, &mut full, &mut quota).unwrap_err();
     assert_eq!((failure.code(), failure.exit()), ("download.disk_full", Exit::Install));
+}
+
+#[test]
+fn beside_a_licence_and_a_manual_the_binary_is_the_one_called_like_the_product() {
+    let bench = Bench::new();
+    let zip = {
+        let mut writer = ::zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+        for (name, bytes) in [("LICENSE", &b"MIT"[..]), ("app-1.2.0/app", BINARY), ("app-1.2.0/README.md", b"read me")]
+        {
+            writer.start_file(name, SimpleFileOptions::default()).unwrap();
+            writer.write_all(bytes).unwrap();
+        }
+        writer.finish().unwrap().into_inner()
+    };
+    let members = [
+        member(b"app-1.2.0/", b'5', b""),
+        member(b"app-1.2.0/LICENSE", b'0', &[b'l'; 3000]),
+        member(b"app-1.2.0/app", b'0', BINARY),
+        member(b"app-1.2.0/README.md", b'0', b"read me"),
+    ];
+    for (format, archive) in [(Format::TarGz, tar_gz(&members)), (Format::Zip, zip)] {
+        let called = |program: &str| {
+            let job = ExtractJob { program: Some(program.to_owned()), ..bench.job(format, &archive) };
+            let result = extract(&job);
+            let bytes = fs::read(&job.out).ok();
+            let _ = fs::remove_file(&job.out);
+            (result, bytes)
+        };
+        let (result, bytes) = called("app");
+        assert_eq!((result.unwrap().size, bytes.as_deref()), (BINARY.len() as u64, Some(BINARY)), "{format:?}");
+        let (result, bytes) = called("other");
+        assert_eq!((result.unwrap_err().code(), bytes), ("archive.missing", None), "{format:?}");
+    }
+    let twice = tar_gz(&[member(b"app", b'0', BINARY), member(b"bin/app", b'0', BINARY)]);
+    let job = ExtractJob { program: Some("app".to_owned()), ..bench.job(Format::TarGz, &twice) };
+    assert_eq!(extract(&job).unwrap_err().code(), "archive.ambiguous");
+    assert!(!job.out.exists());
 }
