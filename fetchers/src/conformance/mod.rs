@@ -26,12 +26,12 @@ pub use file_origin::FileOrigin;
 pub use http_origin::HttpOrigin;
 pub use origin::{Contrast, Declined, Fault, Origin, Secret};
 
-/// Makes a module with one `#[test]` for each rule of the suite. The second argument is called
-/// for each test and makes an [`Origin`].
+/// Calls a macro with the names of all rules after its own arguments.
+#[doc(hidden)]
 #[macro_export]
-macro_rules! conformance_tests {
-    ($module:ident, $start:expr) => {
-        $crate::conformance_tests!(@rules $module, $start,
+macro_rules! __conformance_rules {
+    ($then:ident! $($before:tt)*) => {
+        $crate::$then! { $($before)*
             poll_offers_the_published_release
             poll_with_the_current_revision_is_unchanged
             a_source_without_validators_still_shows_a_new_release
@@ -50,7 +50,16 @@ macro_rules! conformance_tests {
             concurrent_polls_do_not_interfere
             no_secret_appears_in_errors_debug_or_logs
             unknown_options_are_refused_by_name
-        );
+        }
+    };
+}
+
+/// Makes a module with one `#[test]` for each rule of the suite. The second argument is called
+/// for each test and makes an [`Origin`].
+#[macro_export]
+macro_rules! conformance_tests {
+    ($module:ident, $start:expr) => {
+        $crate::__conformance_rules!(conformance_tests! @rules $module, $start,);
     };
     (@rules $module:ident, $start:expr, $($rule:ident)*) => {
         mod $module {
@@ -68,20 +77,43 @@ macro_rules! conformance_tests {
     };
 }
 
+/// Runs every rule, for a report: an array of their names, each with `Ok` or the reason why it
+/// does not apply. A rule that does not hold panics.
+#[macro_export]
+macro_rules! conformance_verdicts {
+    ($start:expr) => {
+        $crate::__conformance_rules!(conformance_verdicts! @rules $start,)
+    };
+    (@rules $start:expr, $($rule:ident)*) => {
+        [$(
+            (stringify!($rule), $crate::conformance::verdict(async {
+                $crate::conformance::rules::$rule(&mut ($start)()).await
+            })),
+        )*]
+    };
+}
+
 /// Runs one rule, and prints the reason if the origin declines it.
 ///
 /// # Panics
 /// If the rule does not hold, or takes longer than a minute.
 pub fn check(fetcher: &str, rule: &str, run: impl Future<Output = Result<(), Declined>>) {
+    if let Err(Declined(reason)) = verdict(run) {
+        tell(&format!("{fetcher}: {rule} does not apply: {reason}"));
+    }
+}
+
+/// Runs one rule; `Err` is the reason why it does not apply.
+///
+/// # Panics
+/// If the rule does not hold, or takes longer than a minute.
+pub fn verdict(run: impl Future<Output = Result<(), Declined>>) -> Result<(), Declined> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.expect("a runtime can be made");
     let done = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), run).await });
     // Reads of a file may still be under way on a thread of the runtime's; nobody waits for them.
     runtime.shutdown_background();
-    match done.expect("the rule is decided within a minute") {
-        Ok(()) => {}
-        Err(Declined(reason)) => tell(&format!("{fetcher}: {rule} does not apply: {reason}")),
-    }
+    done.expect("the rule is decided within a minute")
 }
 
 /// The report of a test is its standard error.
