@@ -18,6 +18,7 @@
 mod answer;
 mod api;
 mod fault;
+mod origin;
 mod release;
 mod shapes;
 mod state;
@@ -26,17 +27,23 @@ mod wire;
 mod write;
 
 use std::fmt;
+use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use fetchd_fetchers::Options;
 use hyper::http::request::Parts;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
 use tokio::sync::oneshot;
 use url::Url;
 
 pub use fault::{Fault, On, hostile};
+pub use origin::GitHubOrigin;
 pub use release::{NewRelease, Seen};
 use state::State;
 
@@ -88,6 +95,8 @@ impl Request {
 /// A GitHub with the repositories a test puts there.
 pub struct GitHub {
     shared: Arc<Shared>,
+    /// Tokens, each in a file.
+    files: TempDir,
     /// Dropped to end the thread.
     running: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -134,7 +143,8 @@ impl GitHub {
             let shared = Arc::clone(&shared);
             move || serve(api, storage, &shared, ended)
         });
-        GitHub { shared, running: Some(running), thread: Some(thread) }
+        let files = TempDir::new().expect("a directory can be made");
+        GitHub { shared, files, running: Some(running), thread: Some(thread) }
     }
 
     /// The root of the API, as `api=` takes it.
@@ -156,9 +166,23 @@ impl GitHub {
         Url::parse(&text).expect("a repository makes a URL")
     }
 
-    /// Options that the source needs here: none, without a token.
+    /// Options that the source needs here.
     pub fn options(&self) -> Options {
-        Options::new()
+        Options::from([("proxy".to_owned(), vec!["none".to_owned()])])
+    }
+
+    /// The same with `token` in a file, whether it is a valid one or not.
+    ///
+    /// # Panics
+    /// If the file cannot be written.
+    pub fn options_with(&self, token: &str) -> Options {
+        let mut options = self.options();
+        // Not by the token: a path may be shown.
+        let file = self.files.path().join(&state::hex(&Sha256::digest(token))[..16]);
+        let made = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&file);
+        made.and_then(|mut made| writeln!(made, "{token}")).expect("a token fits into a file");
+        options.insert("token_file".to_owned(), vec![file.display().to_string()]);
+        options
     }
 
     /// A release that is made, with its repository, once it is published.
