@@ -68,6 +68,8 @@ impl Fetcher for HttpFetcher {
         let polled = (*asset == self.name).then(|| Seen {
             validators: Validators::parse(&release.revision),
             size: release.assets.iter().find(|asset| asset.name == self.name).and_then(|asset| asset.size),
+            // Some servers answer a HEAD with a length that no body has.
+            exact: false,
         });
         let (headers, secrets) = (HeaderMap::new(), self.secrets(&url)?);
         match (Download { client: &self.client, url: &url, headers, secrets, polled }).open(start).await? {

@@ -28,6 +28,8 @@ pub(crate) struct Download<'a> {
 pub(crate) struct Seen {
     pub(crate) validators: Validators,
     pub(crate) size: Option<u64>,
+    /// Whether `size` is the length of a body that does not announce its own.
+    pub(crate) exact: bool,
 }
 
 /// What came of a download.
@@ -77,8 +79,9 @@ impl Download<'_> {
 
     /// The body of a 200.
     fn whole(&self, answer: Response) -> Result<Body, FetchError> {
-        let total = content_length(answer.headers());
-        let seen = self.must_be_polled(total, answer.headers())?;
+        let announced = content_length(answer.headers());
+        let seen = self.must_be_polled(announced, answer.headers())?;
+        let total = announced.or_else(|| self.polled.as_ref().filter(|polled| polled.exact)?.size);
         let part = Part { start: 0, total, length: total, validator: seen.resumable().then(|| seen.revision()) };
         Ok(part.body(self.client.clone(), self.url.clone(), answer))
     }

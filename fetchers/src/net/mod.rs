@@ -16,7 +16,7 @@ use url::Url;
 
 pub(crate) use answer::{ContentRange, content_length, must_be_plain, refusal};
 pub(crate) use download::{Download, Opened, Seen};
-use redirect::next_hop;
+pub(crate) use redirect::next_hop;
 pub(crate) use secret::{contents, sensitive, warn_if_open};
 use settings::ProxyChoice;
 pub(crate) use settings::{Settings, positive};
@@ -72,6 +72,12 @@ impl Client {
         Ok(Client { http, read_timeout: settings.read_timeout })
     }
 
+    /// The client underneath, which follows no redirect.
+    #[cfg(feature = "github")]
+    pub(crate) fn raw(&self) -> reqwest::Client {
+        self.http.clone()
+    }
+
     /// Sends `request` and follows up to ten redirects.
     ///
     /// Once a redirect leads to another origin (scheme, host or port) the secrets are gone for the
@@ -117,7 +123,7 @@ impl Client {
     }
 }
 
-fn redirects(status: StatusCode) -> bool {
+pub(crate) fn redirects(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
