@@ -6,10 +6,12 @@
 mod api;
 mod mark;
 mod refusal;
+mod repository;
 mod settings;
 mod tag;
 mod token;
 mod transport;
+mod upload;
 
 use std::fmt;
 use std::time::Duration;
@@ -27,6 +29,7 @@ use crate::options::{ConfigError, Options, plain};
 use crate::redact::redact;
 use api::{Answer, Api};
 use mark::{Mark, fingerprint};
+pub use repository::{Draft, Hosted, HostedAsset, Repository};
 use settings::Wanted;
 use tag::Pattern;
 
@@ -151,9 +154,7 @@ impl GitHubFetcher {
         let mut newest: Option<(semver::Version, repos::Release)> = None;
         let (mut asked, mut tag_of_list, mut passed_over) = (String::new(), None, false);
         for page in 1..=PAGES {
-            // The number is counted here: a `Link` could lead anywhere, and for ever.
-            let mut url = self.api.url(&["releases"]);
-            url.query_pairs_mut().append_pair("per_page", &PER_PAGE.to_string()).append_pair("page", &page.to_string());
+            let url = self.api.page(&["releases"], PER_PAGE, page);
             let nothing = Mark::default();
             let condition = if page == 1 { known } else { &nothing };
             let Some(answer) = self.ask(condition, &url, &missing).await? else { return Ok(None) };

@@ -1,6 +1,9 @@
 //! One repository behind an API: requests through octocrab, answers read strictly.
 
+use std::error::Error;
+
 use bytes::Bytes;
+use http_body::Body;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use octocrab::Octocrab;
@@ -18,6 +21,11 @@ use crate::options::grouped;
 
 /// An answer whose body has not been read.
 pub(super) type Answer = ::http::Response<BoxBody<Bytes, octocrab::Error>>;
+
+/// A body of an answer, whether octocrab hands it over or reqwest.
+pub(super) trait AnswerBody: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> {}
+
+impl<B: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>> AnswerBody for B {}
 
 /// The largest JSON that is read, in bytes: a hundred releases of a hundred assets fit.
 const JSON_LIMIT: usize = 16 * 1024 * 1024;
@@ -48,6 +56,15 @@ impl Api {
         url
     }
 
+    /// The URL of one page of a list. The number is counted by us: a `Link` could lead anywhere,
+    /// and for ever.
+    pub(super) fn page(&self, parts: &[&str], size: usize, page: usize) -> Url {
+        let mut url = self.url(parts);
+        let number = |number: usize| number.to_string();
+        url.query_pairs_mut().append_pair("per_page", &number(size)).append_pair("page", &number(page));
+        url
+    }
+
     /// The token as headers, read anew.
     pub(super) fn secrets(&self) -> Result<HeaderMap, FetchError> {
         // A file that is being renewed may be missing for a moment, which is no reason to give up.
@@ -68,9 +85,13 @@ impl Api {
                 return Ok(answer);
             }
             let location = answer.headers().get(LOCATION).map(|value| value.as_bytes());
-            let next = next_hop(&at, location).map_err(|why| self.error(Kind::Other, why.to_string()))?;
+            let mut next = next_hop(&at, location).map_err(|why| self.error(Kind::Other, why.to_string()))?;
             if next.origin() != self.base.origin() {
                 return Err(self.error(Kind::Other, "the API redirects to another origin, which is refused"));
+            }
+            // Which page is asked for must not get lost on the way.
+            if next.query().is_none() {
+                next.set_query(at.query());
             }
             at = next;
         }
@@ -93,7 +114,8 @@ impl Api {
         octocrab.execute(request).await.map_err(|error| self.failed(error))
     }
 
-    fn headers(&self) -> Result<HeaderMap, FetchError> {
+    /// The headers of a request for JSON.
+    pub(super) fn headers(&self) -> Result<HeaderMap, FetchError> {
         let mut headers = self.secrets()?;
         headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -101,22 +123,34 @@ impl Api {
     }
 
     /// The JSON of an answer, at most 16 MiB.
-    pub(super) async fn json<T: DeserializeOwned>(&self, answer: Answer) -> Result<T, FetchError> {
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        answer: ::http::Response<impl AnswerBody>,
+    ) -> Result<T, FetchError> {
         must_be_plain(&self.source, answer.headers())?;
         let read = Limited::new(answer.into_body(), JSON_LIMIT).collect().await;
-        let bytes = read.map_err(|error| match error.downcast::<octocrab::Error>() {
-            Ok(error) => self.failed(*error),
-            Err(error) if error.is::<LengthLimitError>() => {
-                let limit = grouped(JSON_LIMIT as u64);
-                self.error(Kind::Other, format!("the API's answer is larger than {limit} bytes"))
-            }
-            Err(error) => self.error(Kind::Incomplete, "the body broke off").because(error),
-        })?;
+        let bytes = read.map_err(|error| self.unread(error))?;
         // The error of serde's would quote the answer.
         serde_json::from_slice(&bytes.to_bytes()).map_err(|error| {
             let at = format!("line {}, column {}", error.line(), error.column());
             self.error(Kind::Other, format!("the API's answer is not what GitHub describes, at {at}"))
         })
+    }
+
+    /// What an error in the middle of a body means.
+    fn unread(&self, error: Box<dyn Error + Send + Sync>) -> FetchError {
+        if error.is::<LengthLimitError>() {
+            let limit = grouped(JSON_LIMIT as u64);
+            return self.error(Kind::Other, format!("the API's answer is larger than {limit} bytes"));
+        }
+        let error = match error.downcast::<octocrab::Error>() {
+            Ok(error) => return self.failed(*error),
+            Err(error) => error,
+        };
+        match error.downcast::<reqwest::Error>() {
+            Ok(error) => self.client.failed(&self.source, *error),
+            Err(error) => self.error(Kind::Incomplete, "the body broke off").because(error),
+        }
     }
 
     /// What an error of octocrab's means.

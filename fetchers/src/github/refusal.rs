@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-use super::api::Api;
+use super::api::{AnswerBody, Api};
 use crate::error::{FetchError, Kind, Retry};
 use crate::net::refusal;
 
@@ -22,11 +21,7 @@ const MESSAGE_TIME: Duration = Duration::from_secs(10);
 
 impl Api {
     /// The error that an answer stands for. `missing` says what a 404 means here.
-    pub(super) async fn refused<B>(&self, answer: ::http::Response<B>, missing: &str) -> FetchError
-    where
-        B: Body<Data = Bytes>,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    pub(super) async fn refused(&self, answer: ::http::Response<impl AnswerBody>, missing: &str) -> FetchError {
         let (head, body) = answer.into_parts();
         let limits = match head.status.as_u16() {
             403 | 429 => speaks_of_limits(body).await,
@@ -55,22 +50,48 @@ impl Api {
             _ => plain,
         }
     }
+
+    /// The error that a 422 stands for. Of the explanation the names are shown, and no text.
+    pub(super) async fn unprocessable(&self, answer: ::http::Response<impl AnswerBody>) -> FetchError {
+        #[derive(Deserialize)]
+        struct Explanation {
+            #[serde(default)]
+            errors: Vec<Fault>,
+        }
+        #[derive(Deserialize)]
+        struct Fault {
+            #[serde(default)]
+            code: String,
+            #[serde(default)]
+            field: String,
+        }
+        let faults = explanation::<Explanation>(answer.into_body()).await.map_or(Vec::new(), |it| it.errors);
+        if faults.iter().any(|fault| fault.code == "already_exists") {
+            return self.error(Kind::Changed, "there is one of this name already: status 422");
+        }
+        let name = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let named = faults
+            .iter()
+            .find(|fault| fault.code.len() + fault.field.len() <= 64 && name(&fault.code) && name(&fault.field));
+        let why = named.map(|fault| format!(" (`{}`: `{}`)", fault.field, fault.code)).unwrap_or_default();
+        self.error(Kind::Other, format!("what is asked for cannot be done{why}: status 422"))
+    }
 }
 
 /// Whether the explanation is that of a rate limit. What it says is nowhere shown: it is the
 /// server's text.
-async fn speaks_of_limits<B>(body: B) -> bool
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+async fn speaks_of_limits(body: impl AnswerBody) -> bool {
     #[derive(Deserialize)]
     struct Explanation {
         message: String,
     }
-    let read = tokio::time::timeout(MESSAGE_TIME, Limited::new(body, MESSAGE_LIMIT).collect()).await;
-    let Ok(Ok(bytes)) = read else { return false };
-    let Ok(explanation) = serde_json::from_slice::<Explanation>(&bytes.to_bytes()) else { return false };
+    let Some(explanation) = explanation::<Explanation>(body).await else { return false };
     let message = explanation.message.to_lowercase();
     message.contains("rate limit") || message.contains("abuse detection")
+}
+
+/// The JSON that comes with a refusal, if it is there, small, and in time.
+async fn explanation<T: DeserializeOwned>(body: impl AnswerBody) -> Option<T> {
+    let read = tokio::time::timeout(MESSAGE_TIME, Limited::new(body, MESSAGE_LIMIT).collect()).await;
+    serde_json::from_slice(&read.ok()?.ok()?.to_bytes()).ok()
 }
