@@ -1,15 +1,14 @@
 //! Headers that only the source's own origin may see.
 
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName};
 use url::Url;
 
+use crate::net::{contents, sensitive, warn_if_open};
 use crate::options::{ConfigError, Known, plain};
 
 /// Headers the fetcher decides itself; configured ones would break conditions or resuming.
@@ -26,9 +25,6 @@ const OWN: [&str; 11] = [
     "te",
     "transfer-encoding",
 ];
-
-/// A file of secrets larger than this is not one.
-const FILE_LIMIT: u64 = 64 * 1024;
 
 /// Configured headers. Files are read for each request, so that a token can be renewed in place.
 #[derive(Clone, Default)]
@@ -138,30 +134,4 @@ fn add_authorization(headers: &mut HeaderMap, scheme: &str, credentials: &str, f
         value.ok_or_else(|| ConfigError::new(format!("{from} holds no credentials that fit into one header line")))?,
     );
     Ok(())
-}
-
-fn sensitive(value: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::from_str(value).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-/// What is in `file`. Errors name the option and not the file: where a path is meant, people
-/// paste the token itself.
-fn contents(option: &str, file: &Path) -> Result<String, ConfigError> {
-    let refused = |why: &str| ConfigError::new(format!("the `{option}` {why}"));
-    let seen = fs::metadata(file).map_err(|error| refused(&format!("cannot be read: {error}")))?;
-    if !seen.is_file() || seen.len() > FILE_LIMIT {
-        return Err(refused("is not a file of at most 65,536 bytes"));
-    }
-    fs::read_to_string(file).map_err(|error| refused(&format!("cannot be read: {error}")))
-}
-
-fn warn_if_open(option: &str, file: &Path) {
-    if let Ok(seen) = fs::metadata(file)
-        && seen.permissions().mode() & 0o077 != 0
-    {
-        let mode = format!("{:04o}", seen.permissions().mode() & 0o7777);
-        tracing::warn!(option, %mode, "a file of secrets is open to other users; make it 0600");
-    }
 }

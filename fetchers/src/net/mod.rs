@@ -2,41 +2,28 @@
 //! read strictly.
 
 mod answer;
+mod download;
 mod redirect;
+mod secret;
+mod settings;
+mod validators;
 
 use std::time::Duration;
 
 use reqwest::header::{HeaderMap, LOCATION};
-use reqwest::{Certificate, Method, Proxy, Response, StatusCode};
+use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
 pub(crate) use answer::{ContentRange, content_length, must_be_plain, refusal};
-use redirect::next_hop;
+pub(crate) use download::{Download, Opened, Seen};
+pub(crate) use redirect::next_hop;
+pub(crate) use secret::{contents, sensitive, warn_if_open};
+use settings::ProxyChoice;
+pub(crate) use settings::{Settings, positive};
+pub(crate) use validators::Validators;
 
 use crate::error::{FetchError, Kind};
 use crate::options::ConfigError;
-
-/// How connections are made.
-pub(crate) struct Settings {
-    /// Time for name, connection and TLS.
-    pub(crate) connect_timeout: Duration,
-    /// The longest silence while an answer or its body is awaited.
-    pub(crate) read_timeout: Duration,
-    /// The `User-Agent`.
-    pub(crate) user_agent: String,
-    /// Authorities trusted beside those of the system.
-    pub(crate) authorities: Vec<Certificate>,
-    /// Which proxy; `None` as the environment says.
-    pub(crate) proxy: Option<ProxyChoice>,
-}
-
-/// A proxy that is configured, against what the environment says.
-pub(crate) enum ProxyChoice {
-    /// Connect directly.
-    Direct,
-    /// Through this one, for every scheme.
-    Through(Box<Proxy>),
-}
 
 /// An HTTP/1.1 client.
 #[derive(Clone)]
@@ -85,6 +72,12 @@ impl Client {
         Ok(Client { http, read_timeout: settings.read_timeout })
     }
 
+    /// The client underneath, which follows no redirect.
+    #[cfg(feature = "github")]
+    pub(crate) fn raw(&self) -> reqwest::Client {
+        self.http.clone()
+    }
+
     /// Sends `request` and follows up to ten redirects.
     ///
     /// Once a redirect leads to another origin (scheme, host or port) the secrets are gone for the
@@ -130,7 +123,7 @@ impl Client {
     }
 }
 
-fn redirects(status: StatusCode) -> bool {
+pub(crate) fn redirects(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 

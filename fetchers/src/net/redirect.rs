@@ -4,7 +4,7 @@ use url::Url;
 
 /// A redirect that is not followed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refused {
+pub(crate) enum Refused {
     #[error("redirects without saying where to")]
     Nowhere,
     #[error("redirects to something that is not a URL")]
@@ -16,7 +16,7 @@ pub(super) enum Refused {
 }
 
 /// The URL after `from`, by the bytes of a `Location` header. Any bytes are survived.
-pub(super) fn next_hop(from: &Url, location: Option<&[u8]>) -> Result<Url, Refused> {
+pub(crate) fn next_hop(from: &Url, location: Option<&[u8]>) -> Result<Url, Refused> {
     let location = location.ok_or(Refused::Nowhere)?;
     let text = std::str::from_utf8(location).map_err(|_| Refused::NotAUrl)?;
     let mut next = from.join(text).map_err(|_| Refused::NotAUrl)?;

@@ -12,7 +12,7 @@ use url::form_urlencoded::{Serializer, parse};
 use crate::fetcher::Revision;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Validators {
+pub(crate) struct Validators {
     etag: Option<String>,
     modified: Option<String>,
     /// The object was modified at least a second before it was served. Until then it may be
@@ -24,7 +24,7 @@ pub(super) struct Validators {
 
 impl Validators {
     /// Those an answer carries. An ETag outside of ASCII is as good as none.
-    pub(super) fn of(headers: &HeaderMap) -> Validators {
+    pub(crate) fn of(headers: &HeaderMap) -> Validators {
         let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let modified = text(LAST_MODIFIED);
         let time = |text: &str| httpdate::parse_http_date(text).ok();
@@ -38,12 +38,12 @@ impl Validators {
     }
 
     /// Adds the digest of a document that has been read whole.
-    pub(super) fn add_digest(&mut self, document: &[u8]) {
+    pub(crate) fn add_digest(&mut self, document: &[u8]) {
         let digest: String = Sha256::digest(document).iter().map(|byte| format!("{byte:02x}")).collect();
         self.digest = Some(digest);
     }
 
-    pub(super) fn revision(&self) -> Revision {
+    pub(crate) fn revision(&self) -> Revision {
         let mut text = Serializer::new(String::new());
         if let Some(etag) = &self.etag {
             text.append_pair("etag", etag);
@@ -58,7 +58,7 @@ impl Validators {
     }
 
     /// The inverse of [`Validators::revision`]; a revision of another fetcher holds none.
-    pub(super) fn parse(revision: &Revision) -> Validators {
+    pub(crate) fn parse(revision: &Revision) -> Validators {
         let mut found = Validators::default();
         for (name, value) in parse(revision.0.as_bytes()) {
             let value = Some(value.into_owned());
@@ -74,7 +74,7 @@ impl Validators {
     }
 
     /// The headers that ask for the object only if it is another.
-    pub(super) fn conditions(&self) -> HeaderMap {
+    pub(crate) fn conditions(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let mut add = |name, value: &str| {
             if let Ok(value) = HeaderValue::from_str(value) {
@@ -92,7 +92,7 @@ impl Validators {
 
     /// Whether both stand for the same bytes, as far as either can tell. Without a validator that
     /// is good enough: no.
-    pub(super) fn same(&self, other: &Validators) -> bool {
+    pub(crate) fn same(&self, other: &Validators) -> bool {
         match (&self.etag, &other.etag, &self.digest, &other.digest) {
             (.., Some(one), Some(two)) => one == two,
             (Some(one), Some(two), ..) => one == two,
@@ -102,7 +102,7 @@ impl Validators {
 
     /// Whether `self` is certainly another state than `before`. A validator that is missing on
     /// either side proves nothing; a weak ETag is compared by its text.
-    pub(super) fn moved_from(&self, before: &Validators) -> bool {
+    pub(crate) fn moved_from(&self, before: &Validators) -> bool {
         let text = |etag: &String| etag.trim_start_matches("W/").to_owned();
         match (&self.etag, &before.etag) {
             (Some(now), Some(then)) => text(now) != text(then),
@@ -111,11 +111,11 @@ impl Validators {
     }
 
     /// Whether an interrupted body can be continued later: byte for byte the same or not at all.
-    pub(super) fn resumable(&self) -> bool {
+    pub(crate) fn resumable(&self) -> bool {
         self.if_range().is_some()
     }
 
-    pub(super) fn if_range(&self) -> Option<HeaderValue> {
+    pub(crate) fn if_range(&self) -> Option<HeaderValue> {
         let strong = match &self.etag {
             Some(etag) => Some(etag).filter(|etag| !etag.starts_with("W/")),
             None => self.modified.as_ref().filter(|_| self.settled),
