@@ -26,6 +26,7 @@ pub const FETCHD: &str = env!("CARGO_BIN_EXE_fetchd");
 pub struct Site {
     dir: tempfile::TempDir,
     pub publisher: Publisher,
+    elsewhere: Option<String>,
 }
 
 impl Site {
@@ -43,7 +44,12 @@ impl Site {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
         let publisher = Publisher::new(dir.path().join("pub")).unwrap();
-        Site { dir, publisher }
+        Site { dir, publisher, elsewhere: None }
+    }
+
+    /// The same, following a source that the test itself publishes to.
+    pub fn following(self, source: &str) -> Site {
+        Site { elsewhere: Some(source.to_owned()), ..self }
     }
 
     pub fn path(&self) -> &Path {
@@ -61,6 +67,9 @@ impl Site {
 
     /// Where releases are published, for `--source`. They are offered at once, not after settling.
     pub fn source(&self) -> String {
+        if let Some(source) = &self.elsewhere {
+            return source.clone();
+        }
         format!("{}?settle=0s", self.publisher.source())
     }
 
