@@ -3,6 +3,7 @@
 
 pub(crate) mod peer;
 pub(crate) mod process;
+pub(crate) mod relay;
 pub(crate) mod site;
 
 use std::path::PathBuf;
