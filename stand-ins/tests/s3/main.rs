@@ -1,0 +1,7 @@
+//! The S3 fetcher against servers that behave, misbehave and lie.
+
+mod settings;
+mod support;
+mod wire_download;
+mod wire_errors;
+mod wire_poll;
