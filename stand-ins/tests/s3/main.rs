@@ -2,6 +2,7 @@
 
 mod settings;
 mod support;
+mod surroundings;
 mod wire_download;
 mod wire_errors;
 mod wire_poll;

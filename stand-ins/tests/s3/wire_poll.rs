@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use fetchd_fetchers::conformance::scripted::{ScriptedOrigin, Serve, Step};
 use fetchd_fetchers::{Kind, Polled};
 
-use crate::support::{bytes, offered, run, unsigned, whole_text};
+use crate::support::{bytes, offered, open, options, run, unsigned, whole_text};
 
 const APP: &str = "/releases/web/app";
 const DOCUMENT: &str = "/releases/web/stable.fetchd";
@@ -274,4 +274,14 @@ fn an_etag_that_no_header_can_carry_back_is_as_good_as_none() {
             assert!(matches!(fetcher.poll(Some(&release.revision)).await, Ok(Polled::Offers(_)) | Err(_)));
         }
     });
+}
+
+#[test]
+fn a_proxy_that_is_configured_is_used_with_its_password() {
+    let proxy = ScriptedOrigin::start();
+    proxy.put("http://s3.example.com/releases/web/app", b"the artifact");
+    let through = format!("http://ann:pass%20word@{}", proxy.address());
+    let all = options(&[("endpoint", "http://s3.example.com"), ("unsigned", "true"), ("proxy", &through)]);
+    run(async { offered(&*open("s3://releases/web/app", &all)).await });
+    assert_eq!(proxy.requests()[0].header("proxy-authorization"), Some("Basic YW5uOnBhc3Mgd29yZA=="));
 }
