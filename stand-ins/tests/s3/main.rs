@@ -1,0 +1,8 @@
+//! The S3 fetcher against servers that behave, misbehave and lie.
+
+mod settings;
+mod support;
+mod surroundings;
+mod wire_download;
+mod wire_errors;
+mod wire_poll;
