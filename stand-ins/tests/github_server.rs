@@ -260,7 +260,7 @@ async fn what_happens_to_a_write_that_is_not_answered() {
     }
     let assets = github.releases(REPOSITORY).remove(0).assets;
     let states: Vec<_> =
-        assets.iter().map(|(name, state, bytes)| (name.as_str(), state.as_str(), bytes.len())).collect();
+        assets.iter().map(|asset| (asset.name.as_str(), asset.state.as_str(), asset.bytes.len())).collect();
     assert_eq!(states, [("lost", "uploaded", 100_000), ("broken", "starter", 0)]);
 }
 
@@ -297,11 +297,11 @@ async fn hostile_answers_arrive_as_they_are() {
     let answer = caller.get(LATEST).await;
     assert!(header(&answer, "location").ends_with(LATEST));
     for (bytes, size) in [(hostile::huge(), 20_000_000), (hostile::deep(), 200_000)] {
-        github.inject(On::api("*").once(), Fault::Instead(bytes));
+        github.inject(On::api("*").once(), Fault::Answer(200, bytes));
         assert_eq!(caller.get(LATEST).await.bytes().await.unwrap().len(), size);
     }
     for bytes in [hostile::wrong_types(), hostile::clipped()] {
-        github.inject(On::api("*").once(), Fault::Instead(bytes.clone()));
+        github.inject(On::api("*").once(), Fault::Answer(200, bytes.clone()));
         assert_eq!(caller.get(LATEST).await.bytes().await.unwrap(), bytes);
     }
 }
