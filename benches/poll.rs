@@ -42,7 +42,7 @@ fn main() {
     let peer = Peer::start(&directory.path().join("pub"));
     let web = Relay::start(address(&peer.url("").parse().unwrap()));
     let s3 = S3Server::start();
-    s3.put("stable.fetchd", &bundle);
+    s3.put("stable.fetchd", bundle);
     let bucket = Relay::start(address(&s3.endpoint()));
     let github = GitHub::start();
     let asset = format!("app-1.0.0-{}", host_target());

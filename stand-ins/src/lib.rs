@@ -2,3 +2,4 @@
 
 pub mod github;
 pub mod s3;
+pub mod prism;

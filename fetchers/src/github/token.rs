@@ -32,6 +32,9 @@ impl Token {
     /// The token that is configured, tried once. `environment` looks up a variable.
     pub(super) fn read(options: Known<'_>, environment: impl Fn(&str) -> Option<String>) -> Result<Token, ConfigError> {
         if let Some(file) = options.one("token_file")? {
+            if file == "none" {
+                return Ok(Token::None);
+            }
             let token = Token::File(PathBuf::from(file));
             token.headers()?;
             warn_if_open("token_file", file.as_ref());

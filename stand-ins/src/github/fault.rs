@@ -70,8 +70,8 @@ pub enum Fault {
     Redirect(u16, Vec<u8>),
     /// 302 to the very same URL.
     Loop,
-    /// 200 and this instead of what was asked for; said to be JSON.
-    Instead(Vec<u8>),
+    /// This status and these bytes, said to be JSON, instead of what was asked for.
+    Answer(u16, Vec<u8>),
     /// This header on what is answered.
     Header(&'static str, &'static str),
     /// No validator on any answer, and none is heeded.
@@ -123,7 +123,9 @@ impl Fault {
             }
             Fault::Redirect(status, location) => Some(Answer::empty(*status).with("location", location)),
             Fault::Loop => Some(Answer::empty(302).with("location", url)),
-            Fault::Instead(bytes) => Some(Answer::new(200, "application/json; charset=utf-8", bytes.clone())),
+            Fault::Answer(status, bytes) => {
+                Some(Answer::new(*status, "application/json; charset=utf-8", bytes.clone()))
+            }
             _ => None,
         }
     }
@@ -206,7 +208,7 @@ fn like(pattern: &str, text: &str) -> bool {
     }
 }
 
-/// Answers of an API that is not GitHub's, or not in its right mind; for [`Fault::Instead`].
+/// Answers of an API that is not GitHub's, or not in its right mind; for [`Fault::Answer`].
 pub mod hostile {
     /// A release whose fields have other types than documented.
     pub fn wrong_types() -> Vec<u8> {

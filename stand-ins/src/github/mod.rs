@@ -44,7 +44,7 @@ use url::Url;
 
 pub use fault::{Fault, On, hostile};
 pub use origin::GitHubOrigin;
-pub use release::{NewRelease, Seen};
+pub use release::{NewRelease, Seen, SeenAsset};
 use state::State;
 
 /// Which of the two origins a request came to.

@@ -30,8 +30,21 @@ pub struct Seen {
     pub draft: bool,
     /// Whether it is never the latest.
     pub prerelease: bool,
-    /// Name, state and bytes of each asset.
-    pub assets: Vec<(String, String, Vec<u8>)>,
+    /// Its assets.
+    pub assets: Vec<SeenAsset>,
+}
+
+/// An asset as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenAsset {
+    /// Its number.
+    pub id: u64,
+    /// Its name.
+    pub name: String,
+    /// `uploaded`, `open` or `starter`.
+    pub state: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
 }
 
 impl<'a> NewRelease<'a> {
@@ -113,7 +126,12 @@ impl GitHub {
     pub fn releases(&self, repository: &str) -> Vec<Seen> {
         let mut state = self.shared.state();
         let listed = state.repository(repository).listed();
-        let asset = |asset: &Asset| (asset.name.clone(), asset.state.to_owned(), asset.bytes.to_vec());
+        let asset = |asset: &Asset| SeenAsset {
+            id: asset.id,
+            name: asset.name.clone(),
+            state: asset.state.to_owned(),
+            bytes: asset.bytes.to_vec(),
+        };
         let seen = |release: &&Release| Seen {
             id: release.id,
             tag: release.tag.clone(),
