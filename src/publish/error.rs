@@ -22,8 +22,14 @@ pub enum PublishError {
         source: io::Error,
     },
     /// The file is there and is not what would be written.
-    #[error("`{}` exists and would have to be changed", .0.display())]
-    Exists(PathBuf),
+    #[error("`{0}` exists and would have to be changed")]
+    Exists(String),
+    /// The file is no longer what was measured.
+    #[error("`{}` changed while it was being published", .0.display())]
+    Changed(PathBuf),
+    /// Somebody else has replaced the pointer since it was read. Theirs is there, ours is not.
+    #[error("another publish replaced `{0}` in the meantime, and this one did not")]
+    Conflict(String),
     /// Somebody else is publishing to this directory.
     #[error("another publish is at work in `{}`", .0.display())]
     Locked(PathBuf),
@@ -74,6 +80,8 @@ impl Failure for PublishError {
         match self {
             PublishError::Io { .. } => "publish.io",
             PublishError::Exists(_) => "publish.exists",
+            PublishError::Changed(_) => "publish.changed",
+            PublishError::Conflict(_) => "publish.conflict",
             PublishError::Locked(_) => "publish.locked",
             PublishError::PasswordNeeded(_) => "key.password_needed",
             PublishError::Key { .. } => "key.unusable",
@@ -87,8 +95,8 @@ impl Failure for PublishError {
     fn exit(&self) -> Exit {
         match self {
             PublishError::Io { .. } => Exit::Install,
-            PublishError::Locked(_) => Exit::Locked,
-            PublishError::Unpack { .. } => Exit::Content,
+            PublishError::Locked(_) | PublishError::Conflict(_) => Exit::Locked,
+            PublishError::Unpack { .. } | PublishError::Changed(_) => Exit::Content,
             PublishError::Refused(refused) => refused.exit(),
             _ => Exit::Usage,
         }
@@ -103,6 +111,8 @@ impl Failure for PublishError {
                 Some("give a file that `fetchd keygen` or `minisign -G` made, and its own password".into())
             }
             PublishError::Unpack { .. } => Some("name the binary in the archive with `--entry PATH`".into()),
+            PublishError::Changed(_) => Some("publish a file that nothing writes to any more".into()),
+            PublishError::Conflict(_) => Some("run it again: it starts from what is there now".into()),
             PublishError::Locked(_) => Some("try again when it is done".into()),
             PublishError::Refused(refused) => refused.hint(),
             PublishError::Io { .. } | PublishError::Usage(_) => None,
