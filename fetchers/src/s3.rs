@@ -1,5 +1,11 @@
 //! `s3:`: an object of a bucket, and its siblings.
 
+mod client;
+pub mod error;
+mod secrets;
+pub mod settings;
+mod transport;
+
 use url::Url;
 
 use crate::fetcher::Fetcher;
