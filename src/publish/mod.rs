@@ -1,10 +1,12 @@
 //! The publisher's side: keys, signatures, and a channel that fetchd can be pointed at.
 //!
-//! [`publish()`] writes to any [`Place`]; a directory is one.
+//! [`publish()`] writes to any [`Place`]: a directory is one, a prefix of an S3 bucket another.
 //!
 //! Everything here is a library function with its options in a struct; the command line asks for
 //! passwords and prints. [`Publisher`] is the short way for a test or a demonstration.
 
+#[cfg(feature = "s3")]
+mod bucket;
 mod channel;
 mod check;
 mod directory;
@@ -18,6 +20,8 @@ mod pointer;
 mod publisher;
 mod sign;
 
+#[cfg(feature = "s3")]
+pub use bucket::{BucketPlace, PointerState};
 pub use channel::publish;
 pub use check::{Checked, Listed, ListedArtifact, Mode, Says, Step, VerifyOptions, verify};
 pub use directory::{LockedPointer, publish_to_dir};
