@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::attempt::{Failed, Meaning, Patience, passing};
+use super::attempt::{Failed, Meaning, Patience};
 use super::upload::Condition;
 use super::{Bucket, Compared, Content, Labels, Written};
 use crate::error::FetchError;
@@ -36,7 +36,7 @@ impl Bucket {
         // Whether a request of ours may still arrive, or has.
         let mut pending = false;
         loop {
-            match self.look(key, size, sha256, &mut patience).await {
+            match patience.with(async || self.compare(key, size, sha256).await).await {
                 Ok(Compared::Absent) => {}
                 Ok(Compared::Same) => return Ok(Created::Same),
                 Ok(Compared::Other) => return Ok(Created::Other),
@@ -54,7 +54,7 @@ impl Bucket {
                 Meaning::Condition => {}
                 Meaning::Unclear => pending = true,
             }
-            match self.look(key, size, sha256, &mut patience).await {
+            match patience.with(async || self.compare(key, size, sha256).await).await {
                 Ok(Compared::Absent) => {}
                 Ok(Compared::Same) => return Ok(Created::Same),
                 Ok(Compared::Other) => return Ok(Created::Other),
@@ -63,22 +63,6 @@ impl Bucket {
             }
             if let Err(error) = patience.after(error).await {
                 return if pending { Ok(Created::Unknown(error)) } else { Err(error) };
-            }
-        }
-    }
-
-    /// [`Bucket::compare`], again while the store is only out of breath.
-    async fn look(
-        &self,
-        key: &str,
-        size: u64,
-        sha256: [u8; 32],
-        patience: &mut Patience,
-    ) -> Result<Compared, FetchError> {
-        loop {
-            match self.compare(key, size, sha256).await {
-                Err(error) if passing(&error) => patience.after(error).await?,
-                outcome => return outcome,
             }
         }
     }
