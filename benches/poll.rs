@@ -12,7 +12,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use fetchd::fetch::{Limits, Meant, PollJob, PollReply, ProcessWorker, Settings, Source, Unattended, Want, Worker as _};
+use fetchd::fetch::{
+    Limits, Meant, PollJob, PollReply, ProcessWorker, Settings, Source, Unattended, Want, Worker as _,
+};
 use fetchd::publish::{Publisher, host_target};
 use fetchd_fetchers::Options;
 use fetchd_stand_ins::github::GitHub;

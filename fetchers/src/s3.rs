@@ -4,6 +4,7 @@
 //! `.json`), `HEAD` otherwise. A download is ranged requests side by side, each pinned to the state
 //! of the object that the first one showed.
 
+mod bucket;
 mod client;
 pub mod error;
 mod mark;
@@ -26,6 +27,8 @@ use crate::error::{FetchError, Kind};
 use crate::fetcher::{AssetName, Body, Fetcher, Polled, Release, Revision, Start};
 use crate::options::{ConfigError, Options};
 use settings::Settings;
+
+pub use bucket::{Bucket, Compared, Content, Created, ETag, Labels, Object, Replaced, Stat, UPLOAD_LIMIT, Written};
 
 /// The variables that the credential chain reads.
 pub(crate) const VARIABLES: &[&str] = &[
