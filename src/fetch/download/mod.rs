@@ -8,7 +8,7 @@ mod sink;
 #[cfg(test)]
 mod tests;
 
-use fetchd_fetchers::{AssetName, Fetcher, Kind, Options, Polled, Registry, Release, redact};
+use fetchd_fetchers::{Asset, AssetName, Fetcher, Kind, Options, Polled, Registry, Release, redact};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout_at};
 use url::Url;
@@ -57,10 +57,14 @@ struct Location {
 }
 
 impl Location {
+    /// What the source says of the artifact.
+    fn listed(&self) -> Option<&Asset> {
+        self.release.assets.iter().find(|listed| listed.name == self.asset)
+    }
+
     /// The digest that the source says the artifact has.
     fn claim(&self) -> Option<Sha256> {
-        let listed = self.release.assets.iter().find(|listed| listed.name == self.asset)?;
-        claimed(listed.digest.as_deref())
+        claimed(self.listed()?.digest.as_deref())
     }
 }
 
@@ -120,6 +124,11 @@ impl Run<'_> {
     async fn one(&self, registry: &Registry, url: &str) -> Result<(Written, u64), FetchFailure> {
         let location = self.answered(self.locate(registry, url)).await?;
         // What the source says of itself can save a download, and never vouch for one.
+        if let (Some(expected), Some(found)) = (self.job.size, location.listed().and_then(|listed| listed.size))
+            && expected != found
+        {
+            return Err(FetchFailure::Size { expected, found });
+        }
         if let (Some(expected), Some(found)) = (self.job.sha256, location.claim())
             && expected != found
         {
