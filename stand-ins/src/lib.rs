@@ -1,1 +1,3 @@
 //! Servers that stand in for S3 and GitHub in tests and benchmarks: on loopback, port 0.
+
+pub mod s3;
