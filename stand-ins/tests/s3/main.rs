@@ -1,5 +1,7 @@
 //! The S3 fetcher against servers that behave, misbehave and lie.
 
+mod conformance;
+mod server;
 mod settings;
 mod support;
 mod surroundings;
