@@ -1,4 +1,6 @@
 //! The S3 fetcher against servers that behave, misbehave and lie.
+// A test may stop at anything unexpected, its helpers too.
+#![allow(clippy::unwrap_used)]
 
 mod conformance;
 mod server;
