@@ -1,9 +1,9 @@
 //! What a server must keep to be called S3 here, as functions for any such server.
 
-pub mod races;
-pub mod reads;
-pub mod uploads;
-pub mod writes;
+pub(crate) mod races;
+pub(crate) mod reads;
+pub(crate) mod uploads;
+pub(crate) mod writes;
 
 use std::fmt::Debug;
 
@@ -14,37 +14,37 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 
 /// A server, and how it differs from S3.
-pub struct Subject {
-    pub endpoint: String,
-    pub access_key: &'static str,
-    pub secret_key: &'static str,
+pub(crate) struct Subject {
+    pub(crate) endpoint: String,
+    pub(crate) access_key: &'static str,
+    pub(crate) secret_key: &'static str,
     /// Unversioned, and readable by nobody else.
-    pub bucket: &'static str,
+    pub(crate) bucket: &'static str,
     /// Keeps every version.
-    pub versioned: &'static str,
-    pub differs: Differences,
+    pub(crate) versioned: &'static str,
+    pub(crate) differs: Differences,
 }
 
 /// Where a server differs from S3 without harm. S3 itself has none of these.
 #[derive(Default)]
-pub struct Differences {
+pub(crate) struct Differences {
     /// `PUT` with `If-Match` of a missing key is 412, not 404.
     pub missing_is_412: bool,
     /// A checksum is refused by another code than `BadDigest`.
-    pub bad_checksum: Option<&'static str>,
+    pub(crate) bad_checksum: Option<&'static str>,
 }
 
 impl Subject {
-    pub fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         self.client_with(Some((self.access_key, self.secret_key)))
     }
 
     /// With other credentials, or without any.
-    pub fn client_with(&self, keys: Option<(&str, &str)>) -> Client {
+    pub(crate) fn client_with(&self, keys: Option<(&str, &str)>) -> Client {
         client(&self.endpoint, keys)
     }
 
-    pub async fn put(&self, key: &str, bytes: &[u8]) -> String {
+    pub(crate) async fn put(&self, key: &str, bytes: &[u8]) -> String {
         let body = ByteStream::from(bytes.to_vec());
         let put = self.client().put_object().bucket(self.bucket).key(key).body(body).send().await;
         put.expect("the object is stored").e_tag.expect("it has an ETag")
@@ -52,7 +52,7 @@ impl Subject {
 }
 
 /// A client that tries everything once.
-pub fn client(endpoint: &str, keys: Option<(&str, &str)>) -> Client {
+pub(crate) fn client(endpoint: &str, keys: Option<(&str, &str)>) -> Client {
     let mut config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
         .endpoint_url(endpoint)
@@ -67,7 +67,7 @@ pub fn client(endpoint: &str, keys: Option<(&str, &str)>) -> Client {
 }
 
 /// The status and the code of a refusal.
-pub fn refusal<T: Debug, E: ProvideErrorMetadata + Debug>(result: Result<T, SdkError<E>>) -> (u16, String) {
+pub(crate) fn refusal<T: Debug, E: ProvideErrorMetadata + Debug>(result: Result<T, SdkError<E>>) -> (u16, String) {
     let error = result.expect_err("it is refused");
     let status = error.raw_response().map(|response| response.status().as_u16());
     let status = status.unwrap_or_else(|| panic!("it is refused without an answer: {error:?}"));
@@ -75,12 +75,12 @@ pub fn refusal<T: Debug, E: ProvideErrorMetadata + Debug>(result: Result<T, SdkE
     (status, code.to_owned())
 }
 
-pub fn status<T: Debug, E: ProvideErrorMetadata + Debug>(result: Result<T, SdkError<E>>) -> u16 {
+pub(crate) fn status<T: Debug, E: ProvideErrorMetadata + Debug>(result: Result<T, SdkError<E>>) -> u16 {
     refusal(result).0
 }
 
 /// Bytes without a period that a buffer's size could hide.
-pub fn pattern(size: usize) -> Vec<u8> {
+pub(crate) fn pattern(size: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let mut next = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

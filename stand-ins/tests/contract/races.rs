@@ -11,7 +11,7 @@ const EACH: usize = 15;
 
 /// Of 32 that create the same object one does. `clients` are of one server or of several in front of
 /// the same store.
-pub async fn one_creates(subject: &Subject, clients: &[Client], round: usize) {
+pub(crate) async fn one_creates(subject: &Subject, clients: &[Client], round: usize) {
     let key = format!("race/{round}");
     let races = (0..RACERS).map(|racer| {
         let put = clients[racer % clients.len()].put_object().bucket(subject.bucket).key(&key);
@@ -30,7 +30,7 @@ pub async fn one_creates(subject: &Subject, clients: &[Client], round: usize) {
 }
 
 /// 12 writers count to 15 each by reading and swapping: the sum is 180.
-pub async fn no_increment_is_lost(subject: &Subject, clients: &[Client]) {
+pub(crate) async fn no_increment_is_lost(subject: &Subject, clients: &[Client]) {
     let key = "race/counter";
     subject.put(key, b"0").await;
     join_all((0..WRITERS).map(|writer| count(&clients[writer % clients.len()], subject.bucket, key))).await;

@@ -8,7 +8,7 @@ use aws_sdk_s3::types::ChecksumMode;
 use super::{Subject, pattern, refusal, status};
 
 /// The MD5 of the bytes is the ETag; size and time are told; a missing key is 404.
-pub async fn what_was_put_is_read(subject: &Subject) {
+pub(crate) async fn what_was_put_is_read(subject: &Subject) {
     let (client, bucket) = (subject.client(), subject.bucket);
     let etag = subject.put("reads/app", b"hello").await;
     assert_eq!(etag, "\"5d41402abc4b2a76b9719d911017c592\"");
@@ -29,7 +29,7 @@ pub async fn what_was_put_is_read(subject: &Subject) {
 }
 
 /// What the reader has is 304, with its ETag; what is not what it wants is 412.
-pub async fn reads_have_conditions(subject: &Subject) {
+pub(crate) async fn reads_have_conditions(subject: &Subject) {
     let (client, bucket, key) = (subject.client(), subject.bucket, "conditions/app");
     let etag = subject.put(key, b"one").await;
     let unchanged = client.get_object().bucket(bucket).key(key).if_none_match(&etag).send().await.unwrap_err();
@@ -48,7 +48,7 @@ pub async fn reads_have_conditions(subject: &Subject) {
 }
 
 /// From, to, from-to, the last so many; past the end is 416.
-pub async fn reads_have_ranges(subject: &Subject) {
+pub(crate) async fn reads_have_ranges(subject: &Subject) {
     let (client, bucket, key) = (subject.client(), subject.bucket, "ranges/app");
     let bytes = pattern(100_000);
     subject.put(key, &bytes).await;
@@ -69,7 +69,7 @@ pub async fn reads_have_ranges(subject: &Subject) {
 }
 
 /// A checksum that was stored is shown for the whole object and for no part of it.
-pub async fn a_checksum_is_of_the_whole(subject: &Subject) {
+pub(crate) async fn a_checksum_is_of_the_whole(subject: &Subject) {
     let (client, bucket, key) = (subject.client(), subject.bucket, "sums/app");
     // printf hello | sha256sum | xxd -r -p | base64
     let sha256 = "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=";
@@ -85,7 +85,7 @@ pub async fn a_checksum_is_of_the_whole(subject: &Subject) {
 }
 
 /// In pages, below a prefix, after a key, with folders; what was just put is on it.
-pub async fn lists_have_pages(subject: &Subject) {
+pub(crate) async fn lists_have_pages(subject: &Subject) {
     let (client, bucket) = (subject.client(), subject.bucket);
     for key in ["lists/a", "lists/b/1", "lists/b/2", "lists/c", "lists/d"] {
         subject.put(key, b"x").await;
@@ -117,7 +117,7 @@ pub async fn lists_have_pages(subject: &Subject) {
 }
 
 /// Each wrong credential has its code.
-pub async fn signatures_are_checked(subject: &Subject) {
+pub(crate) async fn signatures_are_checked(subject: &Subject) {
     subject.put("refused/app", b"x").await;
     let read = |keys| {
         let client = subject.client_with(keys);
@@ -135,7 +135,7 @@ pub async fn signatures_are_checked(subject: &Subject) {
 }
 
 /// Every reply tells the server's time: agents take theirs from it.
-pub fn every_reply_has_a_date(subject: &Subject) {
+pub(crate) fn every_reply_has_a_date(subject: &Subject) {
     for path in [format!("/{}/refused", subject.bucket), "/no-such-bucket/app".to_owned()] {
         let address = subject.endpoint.trim_start_matches("http://").trim_end_matches('/');
         let mut stream = TcpStream::connect(address).unwrap();

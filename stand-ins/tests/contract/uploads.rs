@@ -28,7 +28,7 @@ async fn sent(subject: &Subject, key: &str, bytes: &[u8]) -> CompleteMultipartUp
 }
 
 /// Nothing shows until the upload is complete; then all of it, with an ETag that says how many parts.
-pub async fn parts_make_an_object(subject: &Subject) {
+pub(crate) async fn parts_make_an_object(subject: &Subject) {
     let (client, bucket, key) = (subject.client(), subject.bucket, "parts/app");
     let bytes = pattern(PART + 1000);
     let complete = sent(subject, key, &bytes).await;
@@ -44,7 +44,7 @@ pub async fn parts_make_an_object(subject: &Subject) {
 }
 
 /// An upload can be completed on the condition that nobody else was first, or given up.
-pub async fn an_upload_may_come_too_late(subject: &Subject) {
+pub(crate) async fn an_upload_may_come_too_late(subject: &Subject) {
     let (client, bucket, key) = (subject.client(), subject.bucket, "parts/late");
     let late = sent(subject, key, b"late").await;
     subject.put(key, b"first").await;

@@ -14,7 +14,7 @@ async fn read(subject: &Subject, key: &str) -> Vec<u8> {
 }
 
 /// `If-None-Match: *` creates, and never replaces.
-pub async fn create_once(subject: &Subject) {
+pub(crate) async fn create_once(subject: &Subject) {
     put(subject, "once/app", "one").if_none_match("*").send().await.unwrap();
     let again = put(subject, "once/app", "two").if_none_match("*").send().await;
     assert_eq!(refusal(again), (412, "PreconditionFailed".to_owned()));
@@ -22,7 +22,7 @@ pub async fn create_once(subject: &Subject) {
 }
 
 /// `If-Match` replaces what it names and nothing else.
-pub async fn compare_and_swap(subject: &Subject) {
+pub(crate) async fn compare_and_swap(subject: &Subject) {
     let one = subject.put("swap/app", b"one").await;
     let two = put(subject, "swap/app", "two").if_match(&one).send().await.unwrap().e_tag.unwrap();
     let stale = put(subject, "swap/app", "three").if_match(&one).send().await;
@@ -36,7 +36,7 @@ pub async fn compare_and_swap(subject: &Subject) {
 }
 
 /// A deletion may have a condition; without one it is the same the second time.
-pub async fn deletions(subject: &Subject) {
+pub(crate) async fn deletions(subject: &Subject) {
     let client = subject.client();
     let delete = || client.delete_object().bucket(subject.bucket).key("deleted/app");
     let etag = subject.put("deleted/app", b"one").await;
@@ -48,7 +48,7 @@ pub async fn deletions(subject: &Subject) {
 }
 
 /// Bytes that are not those the client announced are not stored.
-pub async fn damaged_uploads_are_refused(subject: &Subject) {
+pub(crate) async fn damaged_uploads_are_refused(subject: &Subject) {
     // Of `hello`, which is not what is sent.
     let sha256 = "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=";
     let md5 = "XUFAKrxLKna5cZ2REBfFkg==";
@@ -61,7 +61,7 @@ pub async fn damaged_uploads_are_refused(subject: &Subject) {
 }
 
 /// A versioned bucket keeps what is replaced and what is deleted.
-pub async fn versions_are_kept(subject: &Subject) {
+pub(crate) async fn versions_are_kept(subject: &Subject) {
     let (client, bucket, key) = (subject.client(), subject.versioned, "kept/app");
     let put = |text: &str| client.put_object().bucket(bucket).key(key).body(text.as_bytes().to_vec().into()).send();
     let one = put("one").await.unwrap().version_id.expect("the first version has an id");
