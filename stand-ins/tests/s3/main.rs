@@ -2,7 +2,6 @@
 // A test may stop at anything unexpected, its helpers too.
 #![allow(clippy::unwrap_used)]
 
-mod conformance;
 mod server;
 mod settings;
 mod support;
@@ -10,3 +9,5 @@ mod surroundings;
 mod wire_download;
 mod wire_errors;
 mod wire_poll;
+
+fetchd_fetchers::conformance_tests!(s3, fetchd_stand_ins::s3::S3Origin::start);
