@@ -28,6 +28,8 @@ pub(super) struct Parts {
     /// The first byte that is not asked for yet.
     next: u64,
     total: u64,
+    /// Whether anyone reads: until then one request is enough.
+    wanted: bool,
 }
 
 struct Part {
@@ -61,7 +63,7 @@ impl Part {
 impl Parts {
     /// `first` is the part before the byte `next`; what follows is pinned by `pin` and `total`.
     pub(super) fn new(object: Arc<Object>, pin: Mark, first: Chunks, next: u64, total: u64) -> Parts {
-        Parts { object, pin: Arc::new(pin), under_way: VecDeque::from([Part::of(first)]), next, total }
+        Parts { object, pin: Arc::new(pin), under_way: VecDeque::from([Part::of(first)]), next, total, wanted: false }
     }
 
     fn ask_for_more(&mut self) {
@@ -79,7 +81,9 @@ impl Stream for Parts {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let parts = self.get_mut();
         loop {
-            parts.ask_for_more();
+            if parts.wanted || parts.under_way.is_empty() {
+                parts.ask_for_more();
+            }
             for behind in parts.under_way.iter_mut().skip(1) {
                 behind.read_ahead(cx);
             }
@@ -89,7 +93,10 @@ impl Stream for Parts {
                 None => std::task::ready!(now.poll_chunk(cx)),
             };
             match chunk {
-                Some(Ok(chunk)) => return Poll::Ready(Some(Ok(chunk))),
+                Some(Ok(chunk)) => {
+                    parts.wanted = true;
+                    return Poll::Ready(Some(Ok(chunk)));
+                }
                 Some(Err(error)) => {
                     // The last item; nothing else is worth its connection.
                     parts.under_way.clear();

@@ -45,8 +45,8 @@ fn through(url: &Url) -> Result<ProxyConfig, ConfigError> {
     if url.username().is_empty() && url.password().is_none() {
         return Ok(proxy);
     }
-    let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-    Ok(proxy.with_basic_auth(decoded(url.username()), decoded(url.password().unwrap_or_default())))
+    // As they stand in the URL: they are put into one again, and decoded from that.
+    Ok(proxy.with_basic_auth(url.username(), url.password().unwrap_or_default()))
 }
 
 /// The time limits that a connector is built with: to connect, and to answer.

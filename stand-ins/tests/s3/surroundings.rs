@@ -155,8 +155,10 @@ fn keys_come_from_the_container() {
 fn keys_and_region_come_from_the_instance() {
     let (origin, source, home) = server();
     let raw = |path: &str, text: &str| {
-        let head =
-            format!("HTTP/1.1 200 X\r\nx-aws-ec2-metadata-token-ttl-seconds: 600\r\nContent-Length: {}", text.len());
+        let head = format!(
+            "HTTP/1.1 200 X\r\nConnection: close\r\nx-aws-ec2-metadata-token-ttl-seconds: 600\r\nContent-Length: {}",
+            text.len()
+        );
         origin.script_every(path, vec![Step::Raw(format!("{head}\r\n\r\n{text}").into_bytes())]);
     };
     raw("/latest/api/token", "a-token");
@@ -179,8 +181,10 @@ fn a_web_identity_is_exchanged_for_keys() {
         <AccessKeyId>AKSTS</AccessKeyId><SecretAccessKey>hunter2</SecretAccessKey><SessionToken>hunter2-token</SessionToken>\
         <Expiration>2999-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleWithWebIdentityResult>\
         </AssumeRoleWithWebIdentityResponse>";
-    let head = format!("HTTP/1.1 200 X\r\nContent-Length: {}\r\n\r\n", answer.len());
-    origin.script_every("/", vec![Step::Raw(format!("{head}{answer}").into_bytes())]);
+    // Meanwhile the request's body is read.
+    let pause = Step::Stall(Duration::from_millis(100));
+    let head = format!("HTTP/1.1 200 X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", answer.len());
+    origin.script_every("/", vec![pause.clone(), Step::Raw(format!("{head}{answer}").into_bytes())]);
     let endpoint = format!("http://{}", origin.address());
     let variables = [
         ALONE,
@@ -192,7 +196,10 @@ fn a_web_identity_is_exchanged_for_keys() {
     assert!(signer(&origin).starts_with("AKSTS/"), "{}", signer(&origin));
     // Refused: nothing of the identity is shown, and nothing is tried again.
     origin.clear_requests();
-    origin.script_every("/", vec![Step::Raw(b"HTTP/1.1 403 X\r\nContent-Length: 7\r\n\r\nhunter2".to_vec())]);
+    origin.script_every(
+        "/",
+        vec![pause, Step::Raw(b"HTTP/1.1 403 X\r\nConnection: close\r\nContent-Length: 7\r\n\r\nhunter2".to_vec())],
+    );
     let end = poll(&source, home.path(), &variables);
     assert_eq!(end, "Denied: `s3://releases/app`: credentials are configured and could not be loaded");
     assert_eq!(origin.requests().len(), 1);

@@ -286,6 +286,24 @@ fn a_part_that_ends_early_is_incomplete_and_what_came_is_kept() {
 }
 
 #[test]
+fn a_part_of_no_announced_length_is_counted() {
+    let unannounced = || Step::WithoutHeader("Content-Length".to_owned());
+    for (script, sound) in
+        [(vec![unannounced()], true), (vec![unannounced(), Step::Send(PART - 1), Step::Close], false)]
+    {
+        let (origin, fetcher, app) = one_by_one();
+        let (got, end) = run(async {
+            let release = polled(&origin, &*fetcher).await;
+            origin.script(APP, vec![]);
+            origin.script(APP, script);
+            read_up_to_error(body(&*fetcher, &release, &Start::default()).await.unwrap()).await
+        });
+        assert_eq!(end.map_err(|error| error.kind()).err(), (!sound).then_some(Kind::Incomplete));
+        assert!(got == app[..if sound { SIZE } else { 2 * PART - 1 }], "{} bytes", got.len());
+    }
+}
+
+#[test]
 fn parts_without_an_etag_are_not_put_together() {
     let (origin, fetcher, _) = side_by_side();
     origin.put_with(APP, pattern(SIZE, 1), Serve { etag: false, ..Serve::default() });
