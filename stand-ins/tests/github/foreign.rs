@@ -1,12 +1,14 @@
 //! Answers that GitHub would not give: addresses that lead away, headers of organisations.
 
+use std::time::Duration;
+
 use fetchd_fetchers::conformance::scripted::{ScriptedOrigin, Serve, Step};
 use fetchd_fetchers::github::Repository;
-use fetchd_fetchers::{Fetcher, Kind, Registry, Start};
+use fetchd_fetchers::{Fetcher, Kind, Registry, Retry, Start};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{APP, broken, offered, open, options, poll, read, run, token_file};
+use super::{APP, broken, offered, open, options, poll, read, run, token_file, unchanged};
 
 const LATEST: &str = "/repos/fetchd/app/releases/latest";
 const ASSET: &str = "/repos/fetchd/app/releases/assets/7";
@@ -109,5 +111,79 @@ fn a_header_of_hostile_bytes_is_survived() {
             Ok(_) => assert_eq!(status, "200 OK"),
             Err(error) => assert_ne!(status, "200 OK", "{error}"),
         }
+    }
+}
+
+#[test]
+fn a_draft_in_place_of_the_latest_is_not_offered() {
+    let (api, away) = published();
+    let mut draft = release(&away);
+    draft["draft"] = json!(true);
+    api.put(LATEST, draft.to_string());
+    let error = poll(&*fetcher(&api, &[]), None).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFound);
+    assert!(error.to_string().ends_with("shows a draft, which is not released (yet)"), "{error}");
+}
+
+#[test]
+fn a_limit_told_in_any_of_its_ways_is_throttled_for_a_minute() {
+    let (api, _away) = published();
+    let fetcher = fetcher(&api, &[]);
+    let text = |text: &str| Step::Instead(json!({ "message": text }).to_string().into_bytes());
+    let limits = [
+        vec![Step::header("X-RateLimit-Remaining", "0")],
+        vec![text("You have exceeded a secondary rate limit.")],
+        vec![text("You have triggered an abuse detection mechanism.")],
+    ];
+    for limit in limits {
+        api.script(LATEST, [vec![Step::Status(403)], limit.clone()].concat());
+        let error = poll(&*fetcher, None).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.retry()),
+            (Kind::Throttled, Retry::After(Duration::from_secs(60))),
+            "{limit:?}"
+        );
+    }
+    // What else a refusal says is neither understood nor shown.
+    for other in [text("hunter2"), Step::Instead(b"hunter2".to_vec()), Step::Instead(vec![b' '; 100_000])] {
+        api.script(LATEST, vec![Step::Status(403), other]);
+        let error = poll(&*fetcher, None).unwrap_err();
+        assert_eq!(error.kind(), Kind::Denied);
+        assert!(!format!("{error:?}").contains("hunter2"));
+    }
+}
+
+#[test]
+fn every_mark_of_a_release_makes_another_one_and_a_count_does_not() {
+    let (api, away) = published();
+    let fetcher = fetcher(&api, &[]);
+    let before = offered(&*fetcher);
+    let time = "2026-01-02T03:04:06Z";
+    let marks = [("id", json!(2)), ("tag_name", json!("v1.0.1"))];
+    let asset = [
+        ("id", json!(8)),
+        ("name", json!("app2")),
+        ("size", json!(21)),
+        ("state", json!("open")),
+        ("digest", json!("sha256:00")),
+        ("updated_at", json!(time)),
+    ];
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut release = release(&away);
+        change(&mut release);
+        api.put(LATEST, release.to_string());
+        !unchanged(&*fetcher, &before)
+    };
+    for (field, value) in marks {
+        assert!(changed(&|release| release[field] = value.clone()), "{field}");
+    }
+    for (field, value) in asset {
+        assert!(changed(&|release| release["assets"][0][field] = value.clone()), "{field}");
+    }
+    for (field, value) in [("download_count", json!(9)), ("label", json!("x")), ("content_type", json!("x"))] {
+        assert!(!changed(&|release| release["assets"][0][field] = value.clone()), "{field}");
+    }
+    for (field, value) in [("body", json!("x")), ("name", json!("x")), ("author", Value::Null)] {
+        assert!(!changed(&|release| release[field] = value.clone()), "{field}");
     }
 }
