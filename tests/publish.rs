@@ -121,8 +121,46 @@ fn a_published_version_never_changes_its_bytes() {
     assert_eq!(publisher.publish("1.0.0", b"one").unwrap().seq, 2);
     // Not even after the file is gone: the manifest remembers.
     let path = publisher.publish("1.0.0", b"one").unwrap().artifacts.remove(0);
-    fs::remove_file(path).unwrap();
+    fs::remove_file(&path).unwrap();
     assert_eq!(publisher.publish("1.0.0", b"two").unwrap_err().code(), "publish.republished");
+    // And what was refused does not lie in the way of what belongs there.
+    assert!(!path.exists());
+    publisher.publish("1.0.0", b"one").unwrap();
+    assert_eq!(fs::read(path).unwrap(), b"one");
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_published_is_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let publisher = publisher(dir.path());
+    publisher.publish("1.0.0", b"one").unwrap();
+    let before = publisher.document().unwrap();
+    let archive = dir.path().join("app.tar.gz");
+    fs::write(&archive, b"packed").unwrap();
+    let artifact = ArtifactFile { target: "here".into(), path: archive.clone(), format: None, entry: None };
+    let release = NewRelease::new("1.1.0".parse().unwrap(), vec![artifact]);
+    let rewrite = Cell::new(Some(b"built again"));
+    let unpack = |path: &Path, _: Format, _: Option<&str>| {
+        if let Some(bytes) = rewrite.get() {
+            fs::write(path, bytes).unwrap();
+        }
+        Ok((Sha256::of(b"binary"), 6))
+    };
+    let publish = || {
+        publisher.change(|options| {
+            options.release = Some(release.clone());
+            options.unpack = &unpack;
+        })
+    };
+    let failed = publish().unwrap_err();
+    assert_eq!((failed.code(), failed.exit().number()), ("publish.changed", 23));
+    assert_eq!(publisher.document().unwrap(), before);
+    assert!(!names(&dir.path().join("www")).iter().any(|name| name.starts_with("app-1.1.0")));
+    rewrite.set(None);
+    publish().unwrap();
+    // The bytes are there already, and what was unpacked are others.
+    rewrite.set(Some(b"third build"));
+    assert_eq!(publish().unwrap_err().code(), "publish.changed");
 }
 
 #[test]

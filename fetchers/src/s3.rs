@@ -1,9 +1,18 @@
 //! `s3:`: an object of a bucket, and its siblings.
 
+mod bucket;
+mod client;
+pub mod error;
+mod secrets;
+pub mod settings;
+mod transport;
+
 use url::Url;
 
 use crate::fetcher::Fetcher;
 use crate::options::{ConfigError, Options};
+
+pub use bucket::{Bucket, Compared, Content, Created, ETag, Labels, Object, Replaced, Stat, UPLOAD_LIMIT, Written};
 
 /// The variables that the credential chain reads.
 pub(crate) const VARIABLES: &[&str] = &[

@@ -1,16 +1,14 @@
 //! `fetchd check` and `fetchd apply`.
 
 use std::fs::File;
-use std::io::IsTerminal as _;
 use std::path::Path;
-use std::time::Duration;
 
 use clap::ArgMatches;
 use fetchd_fetchers::Registry;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use serde::Serialize;
 
-use super::{Out, load, logging, operate};
+use super::{Out, bar, load, logging, operate};
 use crate::agent::{Ask, Outcome, Running, Wanted};
 use crate::clock::Timestamp;
 use crate::config::{Config, fetcher};
@@ -129,14 +127,10 @@ impl Bar {
     }
 
     fn on_terminal(json: bool) -> Bar {
-        if json || !std::io::stderr().is_terminal() {
-            return Bar { bar: ProgressBar::hidden(), logs: true, tenth: 0 };
+        match bar::on_terminal(json) {
+            Some(bar) => Bar { bar, logs: false, tenth: 0 },
+            None => Bar { bar: ProgressBar::hidden(), logs: true, tenth: 0 },
         }
-        let bar = ProgressBar::new(0);
-        let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        bar.enable_steady_tick(Duration::from_millis(200));
-        Bar { bar, logs: false, tenth: 0 }
     }
 }
 

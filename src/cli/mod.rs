@@ -2,6 +2,7 @@
 
 mod apply;
 mod args;
+mod bar;
 mod completions;
 mod config;
 mod demo;

@@ -81,7 +81,16 @@ fn files(id: &'static str, value: &'static str, help: &'static str) -> Arg {
 fn publish(command: Command) -> Command {
     let several = |id, value, help| text(id, value, help).action(ArgAction::Append);
     command
-        .arg(text("to", "DIR", "The directory to publish to").required(true).value_hint(ValueHint::DirPath))
+        .arg(
+            text("to", "PLACE", "The directory to publish to, or s3://BUCKET/PREFIX")
+                .required(true)
+                .value_hint(ValueHint::DirPath)
+                .long_help(
+                    "Where the channel is: a directory, as a path or a `file:` URL, or a prefix of a bucket, as \
+                     `s3://BUCKET/PREFIX?region=REGION`. The options of a bucket are those of an S3 source, in the URL's \
+                     query; credentials come from the environment or a profile, as for other tools of AWS.",
+                ),
+        )
         .arg(secret_key().action(ArgAction::Append).long_help(
             "The secret key to sign with; several sign together. Who has signed what is there is known by these keys, \
              and by `--key` where the keys change.",

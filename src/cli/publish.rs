@@ -1,21 +1,22 @@
-//! `fetchd publish`: a signed release in a directory.
+//! `fetchd publish`: a signed release in a directory or a bucket.
+
+mod shown;
+mod to;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use semver::Version;
-use serde::Serialize;
-use serde_json::Value;
-use url::Url;
 
-use super::release::{self, Expiry, Pair, Target, path, signing_key, size, word};
-use super::{Failed, Out, load};
-use crate::clock::Timestamp;
+use self::shown::Done;
+use self::to::To;
+use super::release::{self, Expiry, Pair, Target, signing_key};
+use super::{Failed, Out, bar, load};
 use crate::config::{self, Effective};
 use crate::failure::{Exit, Reported, chain};
 use crate::fetch::measure;
-use crate::publish::{ArtifactFile, NewRelease, PublishOptions, Published, SigningKey, publish_to_dir};
+use crate::publish::{self, ArtifactFile, NewRelease, Place, PublishOptions, Published, Sending, SigningKey, Unpack};
 use crate::trust::manifest::{Revoked, Rollout};
 use crate::trust::{Format, KeySet, PublicKey};
 
@@ -23,11 +24,11 @@ pub(super) fn publish(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repor
     let settings = load(matches)?;
     let product = config::product(&settings)?;
     let channel = settings.text("channel").unwrap_or_default();
-    let dir = directory(matches.get_one::<String>("to").map(String::as_str).unwrap_or_default())?;
     let release = new_release(matches, &settings)?;
-    if release.is_none() && !dir.join(format!("{channel}.fetchd")).exists() {
+    let to = To::open(matches.get_one::<String>("to").map(String::as_str).unwrap_or_default())?;
+    if release.is_none() && !to.holds(channel)? {
         let hint = "give `--release VERSION` and an artifact as `TARGET=FILE`".to_owned();
-        let message = format!("there is no channel `{channel}` of `{product}` in `{}` yet", dir.display());
+        let message = format!("there is no channel `{channel}` of `{product}` in `{}` yet", to.shown());
         return Err(Failed::Usage { message, hint }.into());
     }
     let mut keys = Vec::new();
@@ -38,35 +39,93 @@ pub(super) fn publish(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repor
     let unpack = |path: &Path, format: Format, entry: Option<&str>| {
         measure(path, format, entry).map_err(|failure| chain(&failure))
     };
-    let mut options = PublishOptions::new(&dir, &product, channel, &keys);
-    let versions = |id: &str| -> Vec<Version> { matches.get_many(id).unwrap_or_default().cloned().collect() };
-    let version = release.as_ref().map(|release| release.version.clone());
-    options.trusted = Some(&trusted);
-    options.release = release;
-    options.yank = versions("yank");
-    options.unyank = versions("unyank");
-    let reason = matches.get_one::<String>("reason").cloned().unwrap_or_default();
-    let revoked = matches.get_many::<Target>("revoke").unwrap_or_default().cloned();
-    options.revoke = revoked.map(|target| Revoked { what: target.0, reason: reason.clone() }).collect();
-    options.min_version = matches.get_one("min-version").cloned();
-    if let Some(expiry) = matches.get_one::<Expiry>("expires") {
-        options.expires_in = expiry.0;
-    }
-    if let Some(keep) = matches.get_one::<u64>("keep-releases") {
-        options.keep = usize::try_from(*keep).unwrap_or(usize::MAX);
-    }
-    options.epoch = matches.get_one("epoch").copied();
-    options.unpack = &unpack;
-    options.dry_run = matches.get_flag("dry-run");
-    let (dry_run, now) = (options.dry_run, options.now);
-    let published = publish_to_dir(&options).map_err(|error| advised(error.into()))?;
-    let done = Done { product: &product, channel, version, dry_run, now, keys: &keys, published: &published };
+    let request = Request { matches, product: &product, channel, keys: &keys, trusted: &trusted, unpack: &unpack };
+    let done = match &to {
+        To::Directory(dir) => {
+            let published = request.publish(dir.as_path(), release)?;
+            let pointer = published.pointer.clone();
+            request.done(&published, shown::Where::file(&pointer))
+        }
+        #[cfg(feature = "s3")]
+        To::Bucket(place) => {
+            let published = request.publish(&**place, release)?;
+            let source = place.source(&format!("{channel}.fetchd"));
+            request.done(&published, shown::Where::url(&published.pointer, &source))
+        }
+    };
     if out.json() {
         done.json(out)
     } else {
         done.text(out)
     }
     Ok(Exit::Done)
+}
+
+/// What the command line asks for, wherever it is published.
+struct Request<'a> {
+    matches: &'a ArgMatches,
+    product: &'a str,
+    channel: &'a str,
+    keys: &'a [SigningKey],
+    trusted: &'a KeySet,
+    unpack: &'a Unpack<'a>,
+}
+
+impl<'a> Request<'a> {
+    fn publish<P: Place + ?Sized>(
+        &self,
+        place: &P,
+        release: Option<NewRelease>,
+    ) -> Result<Published<P::Location>, Reported> {
+        let matches = self.matches;
+        let mut options = PublishOptions::at(place, self.product, self.channel, self.keys);
+        let versions = |id: &str| -> Vec<Version> { matches.get_many(id).unwrap_or_default().cloned().collect() };
+        options.trusted = Some(self.trusted);
+        options.release = release;
+        options.yank = versions("yank");
+        options.unyank = versions("unyank");
+        let reason = matches.get_one::<String>("reason").cloned().unwrap_or_default();
+        let revoked = matches.get_many::<Target>("revoke").unwrap_or_default().cloned();
+        options.revoke = revoked.map(|target| Revoked { what: target.0, reason: reason.clone() }).collect();
+        options.min_version = matches.get_one("min-version").cloned();
+        if let Some(expiry) = matches.get_one::<Expiry>("expires") {
+            options.expires_in = expiry.0;
+        }
+        if let Some(keep) = matches.get_one::<u64>("keep-releases") {
+            options.keep = usize::try_from(*keep).unwrap_or(usize::MAX);
+        }
+        options.epoch = matches.get_one("epoch").copied();
+        options.unpack = self.unpack;
+        options.dry_run = matches.get_flag("dry-run");
+        let bar = bar::on_terminal(matches.get_flag("json"));
+        let progress = |sending: Sending<'_>| {
+            if let Some(bar) = &bar {
+                bar.set_length(sending.total);
+                bar.set_message(sending.name.to_owned());
+                bar.set_position(sending.bytes);
+            }
+        };
+        options.progress = &progress;
+        let published = publish::publish(&options).map_err(|error| advised(error.into()));
+        if let Some(bar) = &bar {
+            bar.finish_and_clear();
+        }
+        published
+    }
+
+    fn done<L>(&self, published: &Published<L>, at: shown::Where) -> Done<'a> {
+        Done {
+            product: self.product,
+            channel: self.channel,
+            version: self.matches.get_one::<Version>("release").cloned(),
+            dry_run: self.matches.get_flag("dry-run"),
+            keys: self.keys,
+            at,
+            manifest: published.manifest.clone(),
+            seq: published.seq,
+            expires: published.expires,
+        }
+    }
 }
 
 /// The failure with what can be done about it here.
@@ -80,27 +139,6 @@ fn advised(mut failure: Reported) -> Reported {
         _ => {}
     }
     failure
-}
-
-/// The directory to publish to: a path or a `file:` URL.
-fn directory(to: &str) -> Result<PathBuf, Failed> {
-    let usage = |message: String| Failed::Usage {
-        message,
-        hint: "a release is published to a directory: give its path, or `file:` and its path".to_owned(),
-    };
-    let scheme = to.split_once(':').map(|(scheme, _)| scheme).filter(|scheme| {
-        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'))
-    });
-    match scheme {
-        _ if to.is_empty() => Err(usage("the directory to publish to is empty".to_owned())),
-        None => Ok(PathBuf::from(to)),
-        Some("file") => {
-            let url = fetchd_fetchers::parse_source(to).map_err(|error| usage(error.message))?;
-            url.to_file_path().map_err(|()| usage("this `file:` URL names no directory of this machine".to_owned()))
-        }
-        Some(scheme) => Err(usage(format!("this fetchd cannot publish to `{scheme}:`"))),
-    }
 }
 
 fn new_release(matches: &ArgMatches, settings: &Effective) -> Result<Option<NewRelease>, Reported> {
@@ -144,107 +182,4 @@ fn trusted(settings: &Effective, own: &[SigningKey]) -> Result<KeySet, Reported>
         }
     }
     Ok(KeySet::new(keys, 1)?)
-}
-
-/// What was published, or would be.
-struct Done<'a> {
-    product: &'a str,
-    channel: &'a str,
-    version: Option<Version>,
-    dry_run: bool,
-    now: Timestamp,
-    keys: &'a [SigningKey],
-    published: &'a Published,
-}
-
-impl Done<'_> {
-    /// The release in the manifest.
-    fn release(&self) -> Option<&Value> {
-        let version = self.version.as_ref()?.to_string();
-        self.published.manifest["releases"].as_array()?.iter().find(|release| release["version"] == version.as_str())
-    }
-
-    fn artifacts(&self) -> impl Iterator<Item = &Value> {
-        self.release().and_then(|release| release["artifacts"].as_array()).into_iter().flatten()
-    }
-
-    /// The channel's source URL for a host on this machine.
-    fn source(&self) -> String {
-        let pointer = &self.published.pointer;
-        let absolute = std::path::absolute(pointer).unwrap_or_else(|_| pointer.clone());
-        Url::from_file_path(absolute)
-            .map_or_else(|()| pointer.display().to_string(), |url| format!("file:{}", url.path()))
-    }
-
-    fn text(&self, out: &mut Out) {
-        let Done { product, channel, published, .. } = self;
-        let what = match &self.version {
-            Some(version) => format!("{product} {version} on {channel}"),
-            None => format!("{product} on {channel}, with no new release"),
-        };
-        out.line(if self.dry_run { format!("would publish {what}") } else { format!("published {what}") });
-        for artifact in self.artifacts() {
-            let text = |key: &str| artifact[key].as_str().unwrap_or_default();
-            let name = artifact["urls"][0].as_str().unwrap_or_default();
-            let bytes = size(artifact["size"].as_u64().unwrap_or_default());
-            out.line(format!("  {}  {bytes}  {name}", text("target")));
-        }
-        let numbers: Vec<String> = self.keys.iter().map(|key| key.public().keynum()).collect();
-        let until = published.expires.map_or("for ever".to_owned(), |expires| format!("until {expires}"));
-        out.line(format!("  number {}, good {until}, signed by {}", published.seq, numbers.join(" and ")));
-        if self.dry_run {
-            return out.line("nothing was written");
-        }
-        let keys: Vec<String> =
-            self.keys.iter().map(|key| format!("--key {}", word(&key.public().to_string()))).collect();
-        let keys = keys.join(" ");
-        out.line("check it with:");
-        out.line(format!("  fetchd verify {keys} --product {} {}", word(product), path(&published.pointer)));
-        out.line("follow it with:");
-        let source = word(&self.source());
-        let channel = if *channel == "stable" { String::new() } else { format!(" --channel {}", word(channel)) };
-        out.line(format!(
-            "  fetchd run --source {source} {keys} --product {}{channel} -- ./{}",
-            word(product),
-            word(product)
-        ));
-    }
-
-    fn json(&self, out: &mut Out) {
-        #[derive(Serialize)]
-        struct Key {
-            keynum: String,
-            key: String,
-        }
-        #[derive(Serialize)]
-        struct Answer<'a> {
-            dry_run: bool,
-            product: &'a str,
-            channel: &'a str,
-            version: Option<String>,
-            pointer: &'a Path,
-            source: String,
-            epoch: u64,
-            seq: u64,
-            issued: Timestamp,
-            expires: Option<Timestamp>,
-            keys: Vec<Key>,
-            artifacts: Vec<&'a Value>,
-        }
-        let key = |key: &SigningKey| Key { keynum: key.public().keynum(), key: key.public().to_string() };
-        out.object(&Answer {
-            dry_run: self.dry_run,
-            product: self.product,
-            channel: self.channel,
-            version: self.version.as_ref().map(Version::to_string),
-            pointer: &self.published.pointer,
-            source: self.source(),
-            epoch: self.published.manifest["epoch"].as_u64().unwrap_or_default(),
-            seq: self.published.seq,
-            issued: self.now,
-            expires: self.published.expires,
-            keys: self.keys.iter().map(key).collect(),
-            artifacts: self.artifacts().collect(),
-        });
-    }
 }

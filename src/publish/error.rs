@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use fetchd_fetchers::{FetchError, Kind};
+
 use crate::failure::{Exit, Failure};
 use crate::trust::Refused;
 
@@ -22,8 +24,28 @@ pub enum PublishError {
         source: io::Error,
     },
     /// The file is there and is not what would be written.
-    #[error("`{}` exists and would have to be changed", .0.display())]
-    Exists(PathBuf),
+    #[error("`{0}` exists and would have to be changed")]
+    Exists(String),
+    /// The file is no longer what was measured.
+    #[error("`{}` changed while it was being published", .0.display())]
+    Changed(PathBuf),
+    /// Somebody else has replaced the pointer since it was read. Theirs is there, ours is not.
+    #[error("another publish replaced `{0}` in the meantime, and this one did not")]
+    Conflict(String),
+    /// The place to publish to makes no sense as it is written.
+    #[error("{message}")]
+    Destination {
+        /// What is wrong with it.
+        message: String,
+        /// What to write instead.
+        hint: Option<String>,
+    },
+    /// The store refused, or did not answer. This publish has not replaced the pointer.
+    #[error(transparent)]
+    Store(#[from] FetchError),
+    /// The store took a request and nobody can say what it did with it. The old channel is there, or the new one.
+    #[error("it is not known whether the store has written what was sent")]
+    Unconfirmed(#[source] FetchError),
     /// Somebody else is publishing to this directory.
     #[error("another publish is at work in `{}`", .0.display())]
     Locked(PathBuf),
@@ -74,6 +96,11 @@ impl Failure for PublishError {
         match self {
             PublishError::Io { .. } => "publish.io",
             PublishError::Exists(_) => "publish.exists",
+            PublishError::Changed(_) => "publish.changed",
+            PublishError::Destination { .. } => "publish.destination",
+            PublishError::Store(error) => store_code(error.kind()),
+            PublishError::Unconfirmed(_) => "publish.unconfirmed",
+            PublishError::Conflict(_) => "publish.conflict",
             PublishError::Locked(_) => "publish.locked",
             PublishError::PasswordNeeded(_) => "key.password_needed",
             PublishError::Key { .. } => "key.unusable",
@@ -87,8 +114,14 @@ impl Failure for PublishError {
     fn exit(&self) -> Exit {
         match self {
             PublishError::Io { .. } => Exit::Install,
-            PublishError::Locked(_) => Exit::Locked,
-            PublishError::Unpack { .. } => Exit::Content,
+            PublishError::Locked(_) | PublishError::Conflict(_) => Exit::Locked,
+            PublishError::Unpack { .. } | PublishError::Changed(_) => Exit::Content,
+            PublishError::Store(error) => match error.kind() {
+                Kind::Throttled => Exit::Throttled,
+                Kind::Misconfigured => Exit::Usage,
+                _ => Exit::Unreachable,
+            },
+            PublishError::Unconfirmed(_) => Exit::Unreachable,
             PublishError::Refused(refused) => refused.exit(),
             _ => Exit::Usage,
         }
@@ -103,9 +136,32 @@ impl Failure for PublishError {
                 Some("give a file that `fetchd keygen` or `minisign -G` made, and its own password".into())
             }
             PublishError::Unpack { .. } => Some("name the binary in the archive with `--entry PATH`".into()),
+            PublishError::Destination { hint, .. } => hint.clone(),
+            PublishError::Store(error) => match error.kind() {
+                Kind::NotFound => Some("make the bucket first, and check its name and region".into()),
+                Kind::Denied => Some("publishing needs credentials that may read, list and write there".into()),
+                Kind::Throttled | Kind::Unreachable | Kind::Incomplete => {
+                    Some("run it again: the channel is as it was, and artifacts that arrived stay".into())
+                }
+                _ => None,
+            },
+            PublishError::Unconfirmed(_) => Some("run it again: it looks at what is there, and goes on from it".into()),
+            PublishError::Changed(_) => Some("publish a file that nothing writes to any more".into()),
+            PublishError::Conflict(_) => Some("run it again: it starts from what is there now".into()),
             PublishError::Locked(_) => Some("try again when it is done".into()),
             PublishError::Refused(refused) => refused.hint(),
             PublishError::Io { .. } | PublishError::Usage(_) => None,
         }
+    }
+}
+
+fn store_code(kind: Kind) -> &'static str {
+    match kind {
+        Kind::NotFound => "publish.not_found",
+        Kind::Denied => "publish.denied",
+        Kind::Throttled => "publish.throttled",
+        Kind::Unreachable | Kind::Incomplete => "publish.unreachable",
+        Kind::Misconfigured => "publish.destination",
+        _ => "publish.store",
     }
 }

@@ -140,7 +140,7 @@ pub fn keygen_at(
     }
     for path in [secret, public] {
         if !overwrite && path.symlink_metadata().is_ok() {
-            return Err(PublishError::Exists(path.to_owned()));
+            return Err(PublishError::Exists(path.display().to_string()));
         }
     }
     let pair = match protection {
@@ -154,8 +154,8 @@ pub fn keygen_at(
         replace(secret, 0o600, boxed.as_bytes())?;
         replace(public, 0o644, key.to_file().as_bytes())?;
     } else {
-        create_once(secret, 0o600, &mut boxed.as_bytes())?;
-        create_once(public, 0o644, &mut key.to_file().as_bytes())?;
+        create_once(secret, 0o600, boxed.as_bytes())?;
+        create_once(public, 0o644, key.to_file().as_bytes())?;
     }
     Ok(KeyFiles { secret: secret.to_owned(), public: public.to_owned(), key })
 }

@@ -1,7 +1,6 @@
 //! The channel pointer: reading the one that is there, making the next.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -48,26 +47,27 @@ pub fn bundle_files(manifest: &Path, signatures: &[PathBuf]) -> Result<Vec<u8>, 
     Ok(Bundle::new(payload, texts).to_file())
 }
 
-/// The manifest behind `path`, if there is one and `keys` signed it for this product and channel.
+/// The manifest in the pointer `bytes`, if `keys` signed it for this product and channel. `shown` is where it lies.
 ///
 /// It is kept as JSON, so that what this version does not know goes into the next one unchanged.
-pub(super) fn current(path: &Path, keys: &KeySet, product: &str, channel: &str) -> Result<Option<Value>, PublishError> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(PublishError::io("read", path)(e)),
-    };
-    let payload = Bundle::parse(&bytes)?.verified(keys)?;
+pub(super) fn current(
+    bytes: &[u8],
+    shown: &str,
+    keys: &KeySet,
+    product: &str,
+    channel: &str,
+) -> Result<Value, PublishError> {
+    let payload = Bundle::parse(bytes)?.verified(keys)?;
     let manifest = strict_json(&payload, 8)
         .map_err(|why| Refused::new("manifest.malformed", Exit::Trust, format!("not a manifest: {why}")))?;
     for (field, wanted) in [("type", "fetchd-manifest"), ("product", product), ("channel", channel)] {
         let said = manifest[field].as_str().unwrap_or_default();
         if said != wanted {
-            let message = format!("the `{field}` of `{}` is `{said}`, not `{wanted}`", path.display());
+            let message = format!("the `{field}` of `{shown}` is `{said}`, not `{wanted}`");
             return Err(PublishError::Usage(message));
         }
     }
-    Ok(Some(manifest))
+    Ok(manifest)
 }
 
 /// An empty manifest, to which the first release is added.

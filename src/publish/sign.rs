@@ -88,9 +88,9 @@ pub fn sign_file(options: &SignOptions<'_>) -> Result<PathBuf, PublishError> {
         replace(output, 0o644, text.as_bytes())?;
     } else {
         if output.symlink_metadata().is_ok() {
-            return Err(PublishError::Exists(output.to_owned()));
+            return Err(PublishError::Exists(output.display().to_string()));
         }
-        create_once(output, 0o644, &mut text.as_bytes())?;
+        create_once(output, 0o644, text.as_bytes())?;
     }
     Ok(output.to_owned())
 }

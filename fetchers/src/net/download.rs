@@ -6,7 +6,7 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
-use super::{Client, ContentRange, Request, Validators, content_length, must_be_plain};
+use super::{Client, Request, Validators, content_length, content_range, must_be_plain};
 use crate::error::{FetchError, Kind};
 use crate::fetcher::{Body, Revision, Start};
 use crate::options::grouped;
@@ -89,7 +89,7 @@ impl Download<'_> {
     /// What a 206 holds, if it is the rest of what the caller has.
     fn rest(&self, start: &Start, answer: &Response) -> Result<Option<Part>, FetchError> {
         let headers = answer.headers();
-        let Some(range) = ContentRange::of(headers) else { return Ok(None) };
+        let Some(range) = content_range(headers) else { return Ok(None) };
         let length = range.last - range.first + 1;
         let to_the_end = range.total.is_none_or(|total| range.last + 1 == total);
         let sound = content_length(headers).is_none_or(|announced| announced == length);

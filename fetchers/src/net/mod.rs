@@ -14,7 +14,7 @@ use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
-pub(crate) use answer::{ContentRange, content_length, must_be_plain, refusal};
+pub(crate) use answer::{content_length, content_range, must_be_plain, refusal};
 pub(crate) use download::{Download, Opened, Seen};
 pub(crate) use redirect::next_hop;
 pub(crate) use secret::{contents, sensitive, warn_if_open};
