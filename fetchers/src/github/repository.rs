@@ -331,3 +331,52 @@ fn hosted_asset(asset: repos::Asset) -> HostedAsset {
         uploaded: asset.state == "uploaded",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uploads(api: &str, shown: &str) -> Result<String, FetchError> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("token");
+        std::fs::write(&file, "hunter2").unwrap();
+        let options = [("api", api), ("token_file", file.to_str().unwrap()), ("proxy", "none")];
+        let options = options.map(|(name, value)| (name.to_owned(), vec![value.to_owned()]));
+        let url = Url::parse("github://owner/repo").unwrap();
+        let repository = Repository::open(&url, &Options::from(options)).unwrap();
+        let (page, tag, upload) = (url, String::new(), shown.to_owned());
+        let hosted =
+            Hosted { id: 1, tag, draft: true, prerelease: false, immutable: false, page, assets: vec![], upload };
+        repository.upload_url(&hosted).map(String::from)
+    }
+
+    #[test]
+    fn uploads_go_to_the_api_and_to_its_sister_alone() {
+        let path = "/repos/o/r/releases/1/assets";
+        let own = [
+            ("https://api.github.com", "https://uploads.github.com"),
+            ("https://api.tenant.ghe.com", "https://uploads.tenant.ghe.com"),
+            ("https://ghes.example.com/api/v3", "https://ghes.example.com/api/uploads"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ];
+        for (api, uploads_at) in own {
+            let shown = format!("{uploads_at}{path}{{?name,label}}");
+            assert_eq!(uploads(api, &shown).unwrap(), format!("{uploads_at}{path}"), "{api}");
+        }
+        let foreign = [
+            ("https://api.github.com", "http://uploads.github.com"),
+            ("https://api.github.com", "https://uploads.github.com:8443"),
+            ("https://api.github.com", "https://uploads.github.com.example.com"),
+            ("https://api.github.com", "https://user@uploads.github.com"),
+            ("https://api.github.com", "https://uploads.example.com"),
+            ("https://ghes.example.com/api/v3", "https://uploads.ghes.example.com"),
+            ("http://127.0.0.1:8080", "http://127.0.0.1:8081"),
+            ("https://api.github.com", ""),
+            ("https://api.github.com", "file:"),
+        ];
+        for (api, uploads_at) in foreign {
+            let error = uploads(api, &format!("{uploads_at}{path}")).unwrap_err();
+            assert_eq!(error.kind(), Kind::Other, "{uploads_at}");
+        }
+    }
+}

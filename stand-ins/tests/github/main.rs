@@ -2,6 +2,7 @@
 // A test may stop at anything unexpected, its helpers too.
 #![allow(clippy::unwrap_used)]
 
+mod foreign;
 mod limits;
 mod open;
 mod options;
@@ -112,3 +113,5 @@ fn broken(fetcher: &dyn Fetcher, release: &Release, asset: &str) -> FetchError {
         Ok((_, read)) => read.unwrap_err(),
     }
 }
+
+fetchd_fetchers::conformance_tests!(conformance, fetchd_stand_ins::github::GitHubOrigin::start);

@@ -132,10 +132,10 @@ fn json_in_place_of_an_asset_is_not_its_bytes() {
     let github = github();
     let fetcher = fetcher(&github, &[]);
     let release = offered(&*fetcher);
-    github.inject(On::api(ASSETS).once(), Fault::Instead(b"{\"message\":\"Moved\"}".to_vec()));
+    github.inject(On::api(ASSETS).once(), Fault::Answer(200, b"{\"message\":\"Moved\"}".to_vec()));
     assert_eq!(broken(&*fetcher, &release, "app").kind(), Kind::Changed);
     // An answer without a redirect is as good, if it has the size that was polled.
-    github.inject(On::api(ASSETS).once(), Fault::Instead(APP.as_bytes().to_vec()));
+    github.inject(On::api(ASSETS).once(), Fault::Answer(200, APP.as_bytes().to_vec()));
     assert_eq!(read(&*fetcher, &release, "app"), APP.as_bytes());
 }
 

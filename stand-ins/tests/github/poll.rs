@@ -227,7 +227,7 @@ fn answers_that_are_not_githubs_are_errors() {
     let answers = [hostile::wrong_types(), hostile::deep(), hostile::clipped(), latin, numbers, nulls];
     for answer in answers.into_iter().chain([b"".to_vec(), b"null".to_vec(), b"[]".to_vec(), b"<html>".to_vec()]) {
         for more in [&[][..], &[("channel", "prerelease")]] {
-            github.inject(On::api("*").once(), Fault::Instead(answer.clone()));
+            github.inject(On::api("*").once(), Fault::Answer(200, answer.clone()));
             match poll(&*fetcher(&github, more), None) {
                 // No release is an answer to the question for a list.
                 Err(error) if answer == b"[]" && more.len() == 1 => assert_eq!(error.kind(), Kind::NotFound),
@@ -244,7 +244,7 @@ fn answers_that_are_not_githubs_are_errors() {
 #[test]
 fn an_answer_too_large_is_an_error_that_names_the_limit() {
     let github = github();
-    github.inject(On::api("*"), Fault::Instead(hostile::huge()));
+    github.inject(On::api("*"), Fault::Answer(200, hostile::huge()));
     let error = poll(&*fetcher(&github, &[]), None).unwrap_err();
     assert!(error.to_string().contains("larger than 16,777,216 bytes"), "{error}");
 }

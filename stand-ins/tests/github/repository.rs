@@ -64,7 +64,7 @@ fn a_release_is_made_as_a_draft_and_published_whole() {
         let public = run(place.repository.publish(&draft)).unwrap();
         assert!(!public.draft);
         assert_eq!(tag(&*fetcher(&place.github, &[])), "v1.0.0");
-        assert_eq!(place.github.releases("fetchd/app")[0].assets[0].2, bytes);
+        assert_eq!(place.github.releases("fetchd/app")[0].assets[0].bytes, bytes);
         assert_eq!(place.release("v1.0.0").unwrap().id, draft.id);
     }
 }
