@@ -20,6 +20,7 @@ mod conditions;
 mod effect;
 mod fault;
 mod list;
+mod origin;
 mod peer;
 mod quirks;
 mod read;
@@ -47,6 +48,7 @@ use url::Url;
 
 pub use bucket::Bucket;
 pub use fault::Fault;
+pub use origin::S3Origin;
 pub use refusal::Refusal;
 pub use request::{Operation, Request};
 pub use when::When;

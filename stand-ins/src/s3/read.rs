@@ -3,13 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use hyper::header::{ETAG, HeaderMap, HeaderValue, LAST_MODIFIED};
 use s3s::dto::{
-    AcceptRanges, Checksum, ChecksumMode, ETag, GetObjectInput, GetObjectOutput, HeadObjectOutput, Metadata,
-    RequestCharged, StreamingBlob, Timestamp,
+    AcceptRanges, Checksum, ChecksumMode, GetObjectInput, GetObjectOutput, HeadObjectOutput, Metadata, RequestCharged,
+    StreamingBlob, Timestamp,
 };
-use s3s::{Body, S3Request, S3Response, S3Result, s3_error};
-
-use hyper::StatusCode;
+use s3s::header::X_AMZ_VERSION_ID;
+use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 
 use super::conditions::{Found, Wanted};
 use super::quirks::Quirks;
@@ -20,17 +20,8 @@ use super::sums;
 impl Service {
     pub(super) fn get(&self, request: &S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let read = self.read(request)?;
-        let Some(range) = read.range.clone() else {
-            let unchanged = GetObjectOutput {
-                e_tag: Some(read.object.etag()),
-                last_modified: Some(Timestamp::from(read.object.modified)),
-                version_id: read.object.version.clone(),
-                ..GetObjectOutput::default()
-            };
-            return Ok(S3Response::with_status(unchanged, StatusCode::NOT_MODIFIED));
-        };
         let head = read.head();
-        let bytes = read.object.bytes.slice(range);
+        let bytes = read.object.bytes.slice(read.range.clone());
         Ok(S3Response::new(GetObjectOutput {
             accept_ranges: head.accept_ranges,
             body: Some(StreamingBlob::from(Body::from(bytes))),
@@ -54,17 +45,7 @@ impl Service {
     }
 
     pub(super) fn head(&self, request: &S3Request<GetObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
-        let read = self.read(request)?;
-        let status = match (&read.range, read.partial) {
-            (None, _) => StatusCode::NOT_MODIFIED,
-            (Some(_), true) => StatusCode::PARTIAL_CONTENT,
-            (Some(_), false) => StatusCode::OK,
-        };
-        let mut head = read.head();
-        if read.range.is_none() {
-            head.content_length = None;
-        }
-        Ok(S3Response::with_status(head, status))
+        Ok(S3Response::new(self.read(request)?.head()))
     }
 
     fn read(&self, request: &S3Request<GetObjectInput>) -> S3Result<Read> {
@@ -83,13 +64,17 @@ impl Service {
             if_modified_since: input.if_modified_since.as_ref(),
             if_unmodified_since: input.if_unmodified_since.as_ref(),
         };
-        let found = if quirks.read_conditions_ignored { Found::Send } else { wanted.of(&object)? };
-        let range = match (found, input.range.filter(|_| !quirks.range_ignored)) {
-            (Found::NotModified, _) => None,
-            (Found::Send, None) => Some(0..object.bytes.len()),
-            (Found::Send, Some(range)) => {
+        if !quirks.read_conditions_ignored && wanted.of(&object)? == Found::NotModified {
+            return Err(not_modified(&object));
+        }
+        let range = match input.range.filter(|_| !quirks.range_ignored) {
+            None => 0..object.bytes.len(),
+            Some(range) => {
                 let range = range.check(object.bytes.len() as u64)?;
-                Some(range.start as usize..range.end as usize)
+                if range.is_empty() {
+                    return Err(s3_error!(InvalidRange, "The requested range is not satisfiable"));
+                }
+                range.start as usize..range.end as usize
             }
         };
         let partial = input.range.is_some() && !quirks.range_ignored;
@@ -107,8 +92,8 @@ impl Service {
 /// An object that may be read.
 struct Read {
     object: Arc<Object>,
-    /// The bytes to send; none if the reader has them already.
-    range: Option<Range<usize>>,
+    /// The bytes to send.
+    range: Range<usize>,
     /// Whether the reader asked for a range.
     partial: bool,
     /// Whether checksums are shown.
@@ -119,11 +104,11 @@ struct Read {
 impl Read {
     fn head(&self) -> HeadObjectOutput {
         let object = &self.object;
-        let range = self.range.clone().unwrap_or_default();
+        let range = &self.range;
         let sums = self.sums.then(|| object.sums());
         let checksum = sums.map_or_else(Checksum::default, |sums| sums.sums.clone());
         let content_range =
-            self.partial.then(|| format!("bytes {}-{}/{}", range.start, range.end.max(1) - 1, object.bytes.len()));
+            self.partial.then(|| format!("bytes {}-{}/{}", range.start, range.end - 1, object.bytes.len()));
         HeadObjectOutput {
             accept_ranges: Some(AcceptRanges::from("bytes")),
             checksum_crc32: checksum.checksum_crc32,
@@ -133,9 +118,9 @@ impl Read {
             checksum_sha256: checksum.checksum_sha256,
             checksum_type: sums.map(sums::Sums::kind),
             content_length: Some(range.len() as i64),
-            content_range: content_range.filter(|_| self.range.is_some()),
+            content_range,
             content_type: object.about.content_type.clone(),
-            e_tag: Some::<ETag>(object.etag()),
+            e_tag: Some(object.etag()),
             last_modified: Some(Timestamp::from(object.modified)),
             metadata: object.about.metadata.clone().filter(|metadata: &Metadata| !metadata.is_empty()),
             request_charged: self.charged.then(|| RequestCharged::from_static(RequestCharged::REQUESTER)),
@@ -144,4 +129,21 @@ impl Read {
             ..HeadObjectOutput::default()
         }
     }
+}
+
+/// s3s shows a status other than 200 and 206 only for an error.
+fn not_modified(object: &Object) -> S3Error {
+    let mut answer = S3Error::new(S3ErrorCode::NotModified);
+    let mut headers = HeaderMap::new();
+    let modified = httpdate::fmt_http_date(object.modified);
+    let version = object.version.clone();
+    for (name, value) in
+        [(ETAG, Some(format!("\"{}\"", object.etag))), (LAST_MODIFIED, Some(modified)), (X_AMZ_VERSION_ID, version)]
+    {
+        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+            headers.insert(name, value);
+        }
+    }
+    answer.set_headers(headers);
+    answer
 }
