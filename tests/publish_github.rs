@@ -1,5 +1,8 @@
 //! Publishing to a repository on GitHub: whole or not at all, whatever breaks off, and read by hosts.
 
+// A test may stop at anything unexpected, its helpers too.
+#![allow(clippy::unwrap_used)]
+
 use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};

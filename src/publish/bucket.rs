@@ -81,12 +81,14 @@ impl BucketPlace {
     }
 
     fn read(&self, pointer: &str) -> Result<Option<fetchd_fetchers::s3::Object>, PublishError> {
-        Ok(self.runtime.block_on(self.bucket.get(&self.key(pointer), DOCUMENT_LIMIT))?)
+        Ok(self
+            .runtime
+            .block_on(self.bucket.patiently(async |bucket| bucket.get(&self.key(pointer), DOCUMENT_LIMIT).await))?)
     }
 
     /// Whether the pointer has moved on already: some stores would not say so.
     async fn moved(&self, key: &str, etag: &ETag) -> Result<bool, PublishError> {
-        let there = self.bucket.head(key).await?;
+        let there = self.bucket.patiently(async |bucket| bucket.head(key).await).await?;
         Ok(there.is_none_or(|stat| stat.etag.is_some_and(|there| there != *etag)))
     }
 }
@@ -117,7 +119,8 @@ impl Place for BucketPlace {
 
     fn look(&self, artifact: &Artifact<'_>) -> Result<Looked, PublishError> {
         let key = self.key(artifact.name);
-        match self.runtime.block_on(self.bucket.compare(&key, artifact.size, artifact.sha256.0))? {
+        let compare = async |bucket: &Bucket| bucket.compare(&key, artifact.size, artifact.sha256.0).await;
+        match self.runtime.block_on(self.bucket.patiently(compare))? {
             Compared::Absent => Ok(Looked::Nothing),
             Compared::Same => Ok(Looked::Same),
             Compared::Other => Err(PublishError::Exists(self.show(artifact.name))),
@@ -143,18 +146,26 @@ impl Place for BucketPlace {
     fn replace(&self, tag: PointerState, bytes: &[u8]) -> Result<(), PublishError> {
         let key = self.key(&tag.name);
         let conflict = || PublishError::Conflict(self.show(&tag.name));
-        let replaced = self.runtime.block_on(async {
+        self.runtime.block_on(async {
             match &tag.etag {
-                Some(etag) if self.moved(&key, etag).await? => Err(conflict()),
-                Some(etag) => Ok(self.bucket.replace(&key, bytes, POINTER, etag).await?),
-                None => Ok(self.bucket.create_shared(&key, bytes, POINTER).await?),
+                Some(etag) if self.moved(&key, etag).await? => return Err(conflict()),
+                Some(etag) => match self.bucket.replace(&key, bytes, POINTER, etag).await? {
+                    Replaced::Done(_) => {}
+                    Replaced::Lost => return Err(conflict()),
+                    Replaced::Unknown(error) => return Err(PublishError::Unconfirmed(error)),
+                },
+                None => match self.bucket.create(&key, Content::Bytes(bytes), POINTER).await? {
+                    Created::New(_) | Created::Same => {}
+                    Created::Other | Created::SourceChanged => return Err(conflict()),
+                    Created::Unknown(error) => return Err(PublishError::Unconfirmed(error)),
+                },
             }
-        })?;
-        match replaced {
-            Replaced::Done(_) => Ok(()),
-            Replaced::Lost => Err(conflict()),
-            Replaced::Unknown(source) => Err(PublishError::Unconfirmed(source)),
-        }
+            match self.bucket.read_back(&key, bytes).await {
+                Ok(Compared::Same) => Ok(()),
+                Ok(Compared::Other | Compared::Absent) => Err(conflict()),
+                Err(error) => Err(PublishError::Unconfirmed(error)),
+            }
+        })
     }
 }
 

@@ -2,3 +2,5 @@
 
 pub mod github;
 pub mod prism;
+pub mod s3;
+pub mod seaweed;

@@ -24,7 +24,7 @@ use bytes::{Bytes, BytesMut};
 use sha2::Digest;
 use url::Url;
 
-use self::attempt::nothing_there;
+use self::attempt::{Patience, nothing_there};
 use super::error::refusal;
 use super::secrets::{CustomerKey, CustomerKeyHeaders};
 use super::settings::Settings;
@@ -34,6 +34,9 @@ use crate::options::grouped;
 pub use self::create::Created;
 pub use self::replace::Replaced;
 pub use self::upload::{Content, Labels, UPLOAD_LIMIT};
+
+/// How long a question is asked again.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A bucket with credentials that have been found. Its keys are whole: the key of the settings is no prefix.
 pub struct Bucket {
@@ -223,6 +226,16 @@ impl Bucket {
         }
         let there: [u8; 32] = hash.finalize().into();
         Ok(verdict(there == sha256))
+    }
+
+    /// The answer to a question that changes nothing, asked again for a while if the store is only out of breath.
+    pub async fn patiently<T>(&self, ask: impl AsyncFn(&Bucket) -> Result<T, FetchError>) -> Result<T, FetchError> {
+        let mut patience = Patience::new(PATIENCE);
+        loop {
+            if let Some(answer) = patience.passed(ask(self).await).await? {
+                return Ok(answer);
+            }
+        }
     }
 
     /// The answer to a `GET`, its body not yet read; `None` if nothing is there.

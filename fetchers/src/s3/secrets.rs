@@ -89,6 +89,7 @@ impl fmt::Debug for CustomerKey {
 }
 
 /// The key in the three texts that a request carries.
+#[derive(Clone)]
 pub(crate) struct CustomerKeyHeaders {
     pub(crate) algorithm: &'static str,
     pub(crate) key: String,

@@ -266,8 +266,12 @@ fn connections(options: Known<'_>) -> Result<usize, ConfigError> {
 /// The smallest and the largest part: below, requests cost more than bytes; above, memory does.
 const PART_SIZES: std::ops::RangeInclusive<u64> = 64 * 1024..=64 * 1024 * 1024;
 
+/// What a part is where nothing is configured. Four of them and a client come to less than 48 MiB,
+/// whatever the reader's pace.
+const PART_SIZE: u64 = 4 * 1024 * 1024;
+
 fn part_size(options: Known<'_>) -> Result<u64, ConfigError> {
-    let Some(text) = options.one("part_size")? else { return Ok(8 * 1024 * 1024) };
+    let Some(text) = options.one("part_size")? else { return Ok(PART_SIZE) };
     let (number, unit) = match text.strip_suffix("MiB") {
         Some(number) => (number, 1024 * 1024),
         None => (text.strip_suffix("KiB").unwrap_or_default(), 1024),

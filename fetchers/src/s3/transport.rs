@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use aws_sdk_s3::config::http::{HttpRequest, HttpResponse};
 use aws_sdk_s3::config::{HttpClient, RuntimeComponents, SharedAsyncSleep, SharedHttpClient};
+use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_smithy_http_client::Connector;
 use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls::Provider;
@@ -12,7 +14,6 @@ use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_runtime_api::client::http::{
     HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
 };
-use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use url::{Host, Url};
 
 use super::settings::Proxy;
@@ -20,6 +21,9 @@ use crate::options::ConfigError;
 
 /// How long a connection is kept between two parts of a download.
 const IDLE: Duration = Duration::from_secs(20);
+
+/// A refusal explains itself within so many bytes.
+const REFUSAL_LIMIT: usize = 64 * 1024;
 
 /// A client that shares no connection with any other.
 pub(super) fn client(proxy: Option<&Proxy>) -> Result<SharedHttpClient, ConfigError> {
@@ -41,8 +45,8 @@ fn through(url: &Url) -> Result<ProxyConfig, ConfigError> {
     if url.username().is_empty() && url.password().is_none() {
         return Ok(proxy);
     }
-    let decoded = |text: &str| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-    Ok(proxy.with_basic_auth(decoded(url.username()), decoded(url.password().unwrap_or_default())))
+    // As they stand in the URL: they are put into one again, and decoded from that.
+    Ok(proxy.with_basic_auth(url.username(), url.password().unwrap_or_default()))
 }
 
 /// The time limits that a connector is built with: to connect, and to answer.
@@ -97,11 +101,36 @@ impl fmt::Debug for Routes {
 
 impl HttpConnector for Routes {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        if is_link_local(request.uri()) {
-            return self.local.get_or_init(|| self.connector(ProxyConfig::disabled())).call(request);
-        }
-        self.usual.get_or_init(|| self.connector(self.proxy.clone())).call(request)
+        let answer = if is_link_local(request.uri()) {
+            self.local.get_or_init(|| self.connector(ProxyConfig::disabled())).call(request)
+        } else {
+            self.usual.get_or_init(|| self.connector(self.proxy.clone())).call(request)
+        };
+        let silence = self.settings.read_timeout().unwrap_or(IDLE);
+        HttpConnectorFuture::new(async move { Ok(short_refusal(answer.await?, silence).await) })
     }
+}
+
+/// Reads the body of a refusal here, where it can be bounded: the SDK would read it to its end.
+async fn short_refusal(mut answer: HttpResponse, silence: Duration) -> HttpResponse {
+    if answer.status().is_success() {
+        return answer;
+    }
+    let mut body = ByteStream::new(std::mem::replace(answer.body_mut(), SdkBody::empty()));
+    let mut kept = Vec::new();
+    let read = async {
+        while let Some(Ok(chunk)) = body.next().await {
+            kept.extend_from_slice(&chunk);
+            if kept.len() >= REFUSAL_LIMIT {
+                kept.truncate(REFUSAL_LIMIT);
+                break;
+            }
+        }
+    };
+    // What has come by then has to do: the status says enough.
+    let _ = tokio::time::timeout(silence, read).await;
+    *answer.body_mut() = SdkBody::from(kept);
+    answer
 }
 
 impl Routes {

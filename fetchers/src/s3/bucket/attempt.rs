@@ -88,16 +88,23 @@ impl Patience {
         tokio::time::sleep(wait).await;
         Ok(())
     }
+
+    /// The answer to a question that changes nothing; `None` after a wait if the store is only out of breath.
+    pub(super) async fn passed<T>(&mut self, answer: Result<T, FetchError>) -> Result<Option<T>, FetchError> {
+        match answer {
+            Err(error) if passing(&error) => self.after(error).await.map(|()| None),
+            answer => answer.map(Some),
+        }
+    }
+}
+
+fn passing(error: &FetchError) -> bool {
+    matches!(error.kind(), Kind::Throttled | Kind::Unreachable | Kind::Incomplete | Kind::Changed)
 }
 
 /// A number from 0 to 1 that differs from process to process and call to call.
 fn spread() -> f64 {
     f64::from(u32::try_from(RandomState::new().hash_one(0_u8) >> 32).unwrap_or(0)) / f64::from(u32::MAX)
-}
-
-/// Whether asking again may bring another answer.
-pub(super) fn passing(error: &FetchError) -> bool {
-    matches!(error.kind(), Kind::Throttled | Kind::Unreachable | Kind::Incomplete | Kind::Changed)
 }
 
 #[cfg(test)]

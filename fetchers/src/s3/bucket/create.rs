@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::attempt::{Failed, Meaning, Patience, passing};
+use super::attempt::{Failed, Meaning, Patience};
 use super::upload::Condition;
 use super::{Bucket, Compared, Content, Labels, Written};
 use crate::error::FetchError;
@@ -36,7 +36,7 @@ impl Bucket {
         // Whether a request of ours may still arrive, or has.
         let mut pending = false;
         loop {
-            match self.look(key, size, sha256, &mut patience).await {
+            match self.settled(key, size, sha256, &mut patience).await {
                 Ok(Compared::Absent) => {}
                 Ok(Compared::Same) => return Ok(Created::Same),
                 Ok(Compared::Other) => return Ok(Created::Other),
@@ -54,7 +54,7 @@ impl Bucket {
                 Meaning::Condition => {}
                 Meaning::Unclear => pending = true,
             }
-            match self.look(key, size, sha256, &mut patience).await {
+            match self.settled(key, size, sha256, &mut patience).await {
                 Ok(Compared::Absent) => {}
                 Ok(Compared::Same) => return Ok(Created::Same),
                 Ok(Compared::Other) => return Ok(Created::Other),
@@ -68,7 +68,7 @@ impl Bucket {
     }
 
     /// [`Bucket::compare`], again while the store is only out of breath.
-    async fn look(
+    async fn settled(
         &self,
         key: &str,
         size: u64,
@@ -76,9 +76,8 @@ impl Bucket {
         patience: &mut Patience,
     ) -> Result<Compared, FetchError> {
         loop {
-            match self.compare(key, size, sha256).await {
-                Err(error) if passing(&error) => patience.after(error).await?,
-                outcome => return outcome,
+            if let Some(found) = patience.passed(self.compare(key, size, sha256).await).await? {
+                return Ok(found);
             }
         }
     }

@@ -3,9 +3,9 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::attempt::{Failed, Meaning, Patience, passing};
+use super::attempt::{Failed, Meaning, Patience};
 use super::upload::Condition;
-use super::{Bucket, Content, ETag, Labels, Object, Written};
+use super::{Bucket, Compared, Content, ETag, Labels, Object, Written};
 use crate::error::{FetchError, Kind};
 
 /// The time within which another round may begin.
@@ -14,9 +14,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// What became of an object that was to be replaced.
 #[derive(Debug)]
 pub enum Replaced {
-    /// It has the new bytes; they have been read back.
+    /// It has the new bytes, or had them when the store answered.
     Done(Written),
-    /// It is in another state, of somebody else's making.
+    /// It is in another state, of somebody else's making. Where an answer was lost, the new bytes may have been
+    /// there in between.
     Lost,
     /// Nobody can say: a request may have replaced it, and the store could not be asked.
     Unknown(FetchError),
@@ -44,7 +45,7 @@ impl Bucket {
             let Failed { meaning, error } = match self.put(key, Content::Bytes(bytes), labels, &condition).await {
                 Ok(written) => {
                     self.unquoted.store(unquoted, Ordering::Relaxed);
-                    return Ok(self.read_back(key, bytes, written, &mut patience).await);
+                    return Ok(Replaced::Done(written));
                 }
                 Err(failed) => failed,
             };
@@ -78,33 +79,23 @@ impl Bucket {
         }
     }
 
-    /// Writes `bytes` to `key` if nothing is there, and reads them back.
-    pub async fn create_shared(&self, key: &str, bytes: &[u8], labels: Labels<'_>) -> Result<Replaced, FetchError> {
-        use super::Created;
-        Ok(match self.create(key, Content::Bytes(bytes), labels).await? {
-            Created::New(written) => self.read_back(key, bytes, written, &mut Patience::new(LIMIT)).await,
-            Created::Same => Replaced::Done(Written { etag: None, version: None }),
-            Created::Other | Created::SourceChanged => Replaced::Lost,
-            Created::Unknown(error) => Replaced::Unknown(error),
+    /// Whether the object at `key` is `bytes`, read whole. For a write that was confirmed: some stores confirm
+    /// what they should refuse.
+    pub async fn read_back(&self, key: &str, bytes: &[u8]) -> Result<Compared, FetchError> {
+        Ok(match self.look_at(key, bytes, &mut Patience::new(LIMIT)).await? {
+            Some(object) if object.bytes == bytes => Compared::Same,
+            Some(_) => Compared::Other,
+            None => Compared::Absent,
         })
-    }
-
-    /// What a write that was confirmed has really led to: some stores confirm what they should refuse.
-    async fn read_back(&self, key: &str, bytes: &[u8], written: Written, patience: &mut Patience) -> Replaced {
-        match self.look_at(key, bytes, patience).await {
-            Ok(Some(object)) if object.bytes == bytes => Replaced::Done(written),
-            Ok(_) => Replaced::Lost,
-            Err(error) => Replaced::Unknown(error),
-        }
     }
 
     /// What is there; anything longer than `ours` is only known to be something else.
     async fn look_at(&self, key: &str, ours: &[u8], patience: &mut Patience) -> Result<Option<Object>, FetchError> {
+        // Room for what is replaced, which may be longer.
+        let limit = (ours.len() as u64).max(crate::DOCUMENT_LIMIT);
         loop {
-            // Room for what is replaced, which may be longer.
-            match self.get(key, (ours.len() as u64).max(crate::DOCUMENT_LIMIT)).await {
-                Err(error) if passing(&error) => patience.after(error).await?,
-                outcome => return outcome,
+            if let Some(there) = patience.passed(self.get(key, limit).await).await? {
+                return Ok(there);
             }
         }
     }
