@@ -82,13 +82,16 @@ fn publish(command: Command) -> Command {
     let several = |id, value, help| text(id, value, help).action(ArgAction::Append);
     command
         .arg(
-            text("to", "PLACE", "The directory to publish to, or s3://BUCKET/PREFIX")
+            text("to", "PLACE", "The directory to publish to, s3://BUCKET/PREFIX or github://OWNER/REPOSITORY")
                 .required(true)
                 .value_hint(ValueHint::DirPath)
                 .long_help(
                     "Where the channel is: a directory, as a path or a `file:` URL, or a prefix of a bucket, as \
                      `s3://BUCKET/PREFIX?region=REGION`. The options of a bucket are those of an S3 source, in the URL's \
-                     query; credentials come from the environment or a profile, as for other tools of AWS.",
+                     query; credentials come from the environment or a profile, as for other tools of AWS. \
+                     `github://OWNER/REPOSITORY` holds no channel: its release gets each artifact, a signature that \
+                     binds it to the version, and `SHA256SUMS`, and is made public once all of them are there. Its \
+                     token is in `GITHUB_TOKEN`, or in a file that `?token_file=FILE` names.",
                 ),
         )
         .arg(secret_key().action(ArgAction::Append).long_help(
@@ -99,6 +102,7 @@ fn publish(command: Command) -> Command {
             "The version of the release. Without it nothing new is published: the manifest is signed again, with a \
              new expiry and whatever else is asked for.",
         ))
+        .arg(text("tag", "TAG", "The tag of a release on GitHub [default: v and the version]").requires("release"))
         .arg(expires("How long clients may install from this manifest: `30d`, or `never` [default: 90d]"))
         .arg(text("entry", "PATH", "The binary's path in the archives [default: their only file]").requires("release"))
         .arg(switch("critical", "Mark the release as urgent").requires("release"))

@@ -1,5 +1,7 @@
-//! `fetchd publish`: a signed release in a directory or a bucket.
+//! `fetchd publish`: a signed release in a directory, a bucket or a repository.
 
+#[cfg(feature = "github")]
+mod github;
 mod shown;
 mod to;
 
@@ -25,7 +27,16 @@ pub(super) fn publish(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repor
     let product = config::product(&settings)?;
     let channel = settings.text("channel").unwrap_or_default();
     let release = new_release(matches, &settings)?;
-    let to = To::open(matches.get_one::<String>("to").map(String::as_str).unwrap_or_default())?;
+    let to = matches.get_one::<String>("to").map(String::as_str).unwrap_or_default();
+    #[cfg(feature = "github")]
+    if to.starts_with("github:") {
+        return github::publish(&github::Asked { matches, to, product: &product, channel, release }, out);
+    }
+    if matches.contains_id("tag") {
+        let hint = "only releases of a repository have tags: leave `--tag` out".to_owned();
+        return Err(Failed::Usage { message: format!("`{to}` is no repository"), hint }.into());
+    }
+    let to = To::open(to)?;
     if release.is_none() && !to.holds(channel)? {
         let hint = "give `--release VERSION` and an artifact as `TARGET=FILE`".to_owned();
         let message = format!("there is no channel `{channel}` of `{product}` in `{}` yet", to.shown());

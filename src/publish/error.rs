@@ -46,6 +46,14 @@ pub enum PublishError {
     /// The store took a request and nobody can say what it did with it. The old channel is there, or the new one.
     #[error("it is not known whether the store has written what was sent")]
     Unconfirmed(#[source] FetchError),
+    /// The release is public without all of its assets, and what is public is never changed.
+    #[error("the release `{release}` is public already, without `{asset}`")]
+    Public {
+        /// Its tag.
+        release: String,
+        /// What it lacks.
+        asset: String,
+    },
     /// Somebody else is publishing to this directory.
     #[error("another publish is at work in `{}`", .0.display())]
     Locked(PathBuf),
@@ -101,6 +109,7 @@ impl Failure for PublishError {
             PublishError::Store(error) => store_code(error.kind()),
             PublishError::Unconfirmed(_) => "publish.unconfirmed",
             PublishError::Conflict(_) => "publish.conflict",
+            PublishError::Public { .. } => "publish.public",
             PublishError::Locked(_) => "publish.locked",
             PublishError::PasswordNeeded(_) => "key.password_needed",
             PublishError::Key { .. } => "key.unusable",
@@ -132,6 +141,7 @@ impl Failure for PublishError {
             PublishError::Exists(_) => Some("nothing that was published is ever changed; choose another name".into()),
             PublishError::PasswordNeeded(_) => Some("set `FETCHD_KEY_PASSWORD`, or run this on a terminal".into()),
             PublishError::Republished { .. } => Some("publish the new bytes as a new version".into()),
+            PublishError::Public { .. } => Some("publish all of them as a new version".into()),
             PublishError::Key { .. } => {
                 Some("give a file that `fetchd keygen` or `minisign -G` made, and its own password".into())
             }

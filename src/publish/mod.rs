@@ -1,6 +1,7 @@
 //! The publisher's side: keys, signatures, and a channel that fetchd can be pointed at.
 //!
-//! [`publish()`] writes to any [`Place`]: a directory is one, a prefix of an S3 bucket another.
+//! [`publish()`] writes to any [`Place`]: a directory is one, a prefix of an S3 bucket another. A release of a GitHub
+//! repository holds no channel: each of its artifacts is signed by itself.
 //!
 //! Everything here is a library function with its options in a struct; the command line asks for
 //! passwords and prints. [`Publisher`] is the short way for a test or a demonstration.
@@ -12,6 +13,8 @@ mod check;
 mod directory;
 mod error;
 mod files;
+#[cfg(feature = "github")]
+mod github;
 mod inspect;
 mod key;
 mod options;
@@ -26,6 +29,8 @@ pub use channel::publish;
 pub use check::{Checked, Listed, ListedArtifact, Mode, Says, Step, VerifyOptions, verify};
 pub use directory::{LockedPointer, publish_to_dir};
 pub use error::PublishError;
+#[cfg(feature = "github")]
+pub use github::{HostedRelease, PublishedAsset, PublishedRelease, publish_to_github};
 pub use inspect::inspect;
 pub use key::{KeyFiles, PASSWORD_ENV, Protection, SigningKey, keygen, keygen_at};
 pub use options::{ArtifactFile, NewRelease, PublishOptions, Published, Sending, Unpack};

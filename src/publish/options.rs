@@ -88,7 +88,7 @@ pub struct PublishOptions<'a, P: ?Sized = Path> {
     /// Looks into archives.
     pub unpack: &'a Unpack<'a>,
     /// Told how far an artifact has got.
-    pub progress: &'a dyn Fn(Sending<'_>),
+    pub progress: &'a (dyn Fn(Sending<'_>) + Sync),
     /// Go through everything, and write nothing.
     pub dry_run: bool,
 }

@@ -73,7 +73,7 @@ pub struct Artifact<'a> {
     /// How it is packed.
     pub format: Format,
     /// Told after each piece how many bytes have been sent. Goes back to the beginning if it is sent again.
-    pub sent: &'a dyn Fn(u64),
+    pub sent: &'a (dyn Fn(u64) + Sync),
 }
 
 impl fmt::Debug for Artifact<'_> {

@@ -3,3 +3,4 @@
 pub mod github;
 pub mod prism;
 pub mod s3;
+pub mod seaweed;

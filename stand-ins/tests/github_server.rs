@@ -1,5 +1,8 @@
 //! The GitHub that stands in for GitHub: what it answers, fault by fault.
 
+// A test may stop at anything unexpected, its helpers too.
+#![allow(clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use fetchd_stand_ins::github::{Fault, GitHub, On, Side, hostile};

@@ -1,6 +1,9 @@
 //! GitHub's own description of its API decides: whether the fetcher reads what GitHub answers, and
 //! whether the stand-in answers what GitHub would. `tests/all` installs what is needed.
 
+// A test may stop at anything unexpected, its helpers too.
+#![allow(clippy::unwrap_used)]
+
 use fetchd_fetchers::conformance::Origin as _;
 use fetchd_fetchers::github::{Draft, Repository};
 use fetchd_fetchers::{FetchError, Kind, Options, Polled, Registry};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use octocrab::models::repos;
 use reqwest::Method;
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Serialize;
 use tokio::fs::File;
 use url::Url;
@@ -14,7 +14,8 @@ use super::api::{Answer, AnswerBody, Api};
 use super::settings;
 use super::upload::FileBody;
 use crate::error::{FetchError, Kind};
-use crate::net::Client;
+use crate::fetcher::{Body, Start};
+use crate::net::{Client, Download, Opened, Seen};
 use crate::options::{ConfigError, Options, plain};
 use crate::redact::redact;
 
@@ -197,6 +198,21 @@ impl Repository {
     pub async fn delete_asset(&self, asset: &HostedAsset) -> Result<(), FetchError> {
         let url = self.api.url(&["releases", "assets", &asset.id.to_string()]);
         self.in_time(async { self.call(Method::DELETE, &url, NOTHING).await.map(drop) }).await
+    }
+
+    /// Streams the bytes of an asset, of a draft's too. Until they are read no time limit applies but
+    /// that of silence.
+    pub async fn download(&self, asset: &HostedAsset) -> Result<Body, FetchError> {
+        let url = self.api.url(&["releases", "assets", &asset.id.to_string()]);
+        let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/octet-stream"))]);
+        let polled = Some(Seen { size: Some(asset.size), exact: true, ..Seen::default() });
+        let (client, secrets) = (&self.api.client, self.api.secrets()?);
+        match (Download { client, url: &url, headers, secrets, polled }).open(&Start::default()).await? {
+            Opened::Body(body) => Ok(body),
+            Opened::Refused(answer) => {
+                Err(self.api.refused(answer.into(), "has no such asset, or the token may not read it").await)
+            }
+        }
     }
 
     /// Makes a draft public. Unless it is a prerelease, it is what is called the latest from now on.

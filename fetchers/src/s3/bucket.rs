@@ -230,7 +230,12 @@ impl Bucket {
 
     /// The answer to a question that changes nothing, asked again for a while if the store is only out of breath.
     pub async fn patiently<T>(&self, ask: impl AsyncFn(&Bucket) -> Result<T, FetchError>) -> Result<T, FetchError> {
-        Patience::new(PATIENCE).with(async || ask(self).await).await
+        let mut patience = Patience::new(PATIENCE);
+        loop {
+            if let Some(answer) = patience.passed(ask(self).await).await? {
+                return Ok(answer);
+            }
+        }
     }
 
     /// The answer to a `GET`, its body not yet read; `None` if nothing is there.

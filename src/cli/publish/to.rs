@@ -46,6 +46,15 @@ impl To {
                 }
                 .into())
             }
+            #[cfg(not(feature = "github"))]
+            Some("github") => {
+                let message = "this fetchd was built without the feature `github`, and cannot publish to `github:`";
+                Err(Failed::Usage {
+                    message: message.to_owned(),
+                    hint: "build it with `--features github`, or publish to a directory".to_owned(),
+                }
+                .into())
+            }
             Some(scheme) => Err(usage(format!("this fetchd cannot publish to `{scheme}:`")).into()),
         }
     }
@@ -71,7 +80,7 @@ impl To {
 }
 
 fn usage(message: String) -> Failed {
-    let hint = "a release is published to a directory or a bucket: give a path, or `s3://BUCKET/PREFIX`".to_owned();
+    let hint = "give a path, `s3://BUCKET/PREFIX` or `github://OWNER/REPOSITORY`".to_owned();
     Failed::Usage { message, hint }
 }
 

@@ -30,8 +30,6 @@ pub(crate) struct Subject {
 pub(crate) struct Differences {
     /// `PUT` with `If-Match` of a missing key is 412, not 404.
     pub missing_is_412: bool,
-    /// A checksum is refused by another code than `BadDigest`.
-    pub(crate) bad_checksum: Option<&'static str>,
 }
 
 impl Subject {

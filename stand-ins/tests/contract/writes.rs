@@ -52,9 +52,8 @@ pub(crate) async fn damaged_uploads_are_refused(subject: &Subject) {
     // Of `hello`, which is not what is sent.
     let sha256 = "LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=";
     let md5 = "XUFAKrxLKna5cZ2REBfFkg==";
-    let code = subject.differs.bad_checksum.unwrap_or("BadDigest").to_owned();
     let sum = put(subject, "damaged/app", "other").checksum_sha256(sha256).send().await;
-    assert_eq!(refusal(sum), (400, code));
+    assert_eq!(refusal(sum), (400, "BadDigest".to_owned()));
     let md5 = put(subject, "damaged/app", "other").content_md5(md5).send().await;
     assert_eq!(refusal(md5), (400, "BadDigest".to_owned()));
     assert_eq!(status(subject.client().head_object().bucket(subject.bucket).key("damaged/app").send().await), 404);

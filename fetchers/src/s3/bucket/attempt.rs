@@ -89,13 +89,11 @@ impl Patience {
         Ok(())
     }
 
-    /// The answer to a question that changes nothing, asked again while the store is only out of breath.
-    pub(super) async fn with<T>(&mut self, ask: impl AsyncFn() -> Result<T, FetchError>) -> Result<T, FetchError> {
-        loop {
-            match ask().await {
-                Err(error) if passing(&error) => self.after(error).await?,
-                outcome => return outcome,
-            }
+    /// The answer to a question that changes nothing; `None` after a wait if the store is only out of breath.
+    pub(super) async fn passed<T>(&mut self, answer: Result<T, FetchError>) -> Result<Option<T>, FetchError> {
+        match answer {
+            Err(error) if passing(&error) => self.after(error).await.map(|()| None),
+            answer => answer.map(Some),
         }
     }
 }

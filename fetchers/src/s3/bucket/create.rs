@@ -36,7 +36,7 @@ impl Bucket {
         // Whether a request of ours may still arrive, or has.
         let mut pending = false;
         loop {
-            match patience.with(async || self.compare(key, size, sha256).await).await {
+            match self.settled(key, size, sha256, &mut patience).await {
                 Ok(Compared::Absent) => {}
                 Ok(Compared::Same) => return Ok(Created::Same),
                 Ok(Compared::Other) => return Ok(Created::Other),
@@ -54,7 +54,7 @@ impl Bucket {
                 Meaning::Condition => {}
                 Meaning::Unclear => pending = true,
             }
-            match patience.with(async || self.compare(key, size, sha256).await).await {
+            match self.settled(key, size, sha256, &mut patience).await {
                 Ok(Compared::Absent) => {}
                 Ok(Compared::Same) => return Ok(Created::Same),
                 Ok(Compared::Other) => return Ok(Created::Other),
@@ -63,6 +63,21 @@ impl Bucket {
             }
             if let Err(error) = patience.after(error).await {
                 return if pending { Ok(Created::Unknown(error)) } else { Err(error) };
+            }
+        }
+    }
+
+    /// [`Bucket::compare`], again while the store is only out of breath.
+    async fn settled(
+        &self,
+        key: &str,
+        size: u64,
+        sha256: [u8; 32],
+        patience: &mut Patience,
+    ) -> Result<Compared, FetchError> {
+        loop {
+            if let Some(found) = patience.passed(self.compare(key, size, sha256).await).await? {
+                return Ok(found);
             }
         }
     }

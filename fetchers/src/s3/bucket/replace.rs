@@ -93,7 +93,11 @@ impl Bucket {
     async fn look_at(&self, key: &str, ours: &[u8], patience: &mut Patience) -> Result<Option<Object>, FetchError> {
         // Room for what is replaced, which may be longer.
         let limit = (ours.len() as u64).max(crate::DOCUMENT_LIMIT);
-        patience.with(async || self.get(key, limit).await).await
+        loop {
+            if let Some(there) = patience.passed(self.get(key, limit).await).await? {
+                return Ok(there);
+            }
+        }
     }
 }
 

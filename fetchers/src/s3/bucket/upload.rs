@@ -54,7 +54,7 @@ pub enum Content<'a> {
         /// Its digest.
         sha256: [u8; 32],
         /// Told about ten times a second how many bytes have been sent.
-        sent: &'a dyn Fn(u64),
+        sent: &'a (dyn Fn(u64) + Sync),
     },
 }
 
@@ -164,7 +164,12 @@ struct Watch {
 
 impl Watch {
     /// Waits for `request` as long as bytes are taken, and tells about them.
-    async fn over<T>(&self, request: impl Future<Output = T>, size: u64, tell: &dyn Fn(u64)) -> Result<T, Duration> {
+    async fn over<T>(
+        &self,
+        request: impl Future<Output = T>,
+        size: u64,
+        tell: &(dyn Fn(u64) + Sync),
+    ) -> Result<T, Duration> {
         let mut request = std::pin::pin!(request);
         let (mut last, mut since) = (0, Instant::now());
         loop {

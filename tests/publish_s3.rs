@@ -1,0 +1,491 @@
+//! A channel in a bucket: what hosts find there after every kind of trouble, and after a race.
+
+#![cfg(all(feature = "cli", feature = "s3"))]
+#![allow(clippy::unwrap_used, reason = "functions beside the tests fail as the tests do")]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use fetchd::clock::Timestamp;
+use fetchd::digest::Sha256;
+use fetchd::failure::Failure as _;
+use fetchd::publish::{
+    ArtifactFile, BucketPlace, NewRelease, Protection, PublishError, PublishOptions, Published, SigningKey, keygen,
+    publish,
+};
+use fetchd::trust::{self, Expect, KeySet, Manifest, Offer, Trust};
+use fetchd_fetchers::{Release, Revision};
+use fetchd_stand_ins::s3::{ACCESS_KEY, Fault, Operation, Refusal, S3Server, SECRET_KEY, VERSIONED, When};
+use tempfile::TempDir;
+use url::Url;
+
+const POINTER: &str = "web/stable.fetchd";
+
+/// A release engineer with a key and a directory of builds, and the server that the channel is kept on.
+struct Desk {
+    server: S3Server,
+    key: SigningKey,
+    dir: TempDir,
+}
+
+impl Desk {
+    fn new() -> Desk {
+        Desk { server: S3Server::start(), key: SigningKey::generate().unwrap(), dir: tempfile::tempdir().unwrap() }
+    }
+
+    /// One whose channel holds 1.0.0.
+    fn with_channel() -> Desk {
+        let desk = Desk::new();
+        desk.publish("1.0.0", &[("here", b"one")]).unwrap();
+        desk.server.clear_requests();
+        desk
+    }
+
+    fn place(&self) -> BucketPlace {
+        self.place_at(&self.server.source("web"))
+    }
+
+    fn place_at(&self, url: &Url) -> BucketPlace {
+        BucketPlace::open(url, &self.server.options()).unwrap()
+    }
+
+    fn release(&self, version: &str, artifacts: &[(&str, &[u8])]) -> NewRelease {
+        let artifact = |(target, bytes): &(&str, &[u8])| {
+            let path = self.dir.path().join(format!("app-{version}-{target}"));
+            fs::write(&path, bytes).unwrap();
+            ArtifactFile { target: (*target).to_owned(), path, format: None, entry: None }
+        };
+        NewRelease::new(version.parse().unwrap(), artifacts.iter().map(artifact).collect())
+    }
+
+    fn publish(&self, version: &str, artifacts: &[(&str, &[u8])]) -> Result<Published<Url>, PublishError> {
+        self.publish_to(&self.place(), self.release(version, artifacts))
+    }
+
+    fn publish_to(&self, place: &BucketPlace, release: NewRelease) -> Result<Published<Url>, PublishError> {
+        let mut options = PublishOptions::at(place, "web", "stable", std::slice::from_ref(&self.key));
+        options.release = Some(release);
+        options.keep = 64;
+        publish(&options)
+    }
+
+    /// The channel as a host reads it: signed, and every artifact that is listed is there and whole.
+    fn manifest(&self) -> Manifest {
+        let document = self.server.get(POINTER).unwrap();
+        let keys = KeySet::new(vec![self.key.public().clone()], 1).unwrap();
+        let release = Release { revision: Revision(String::new()), label: None, assets: Vec::new(), document: None };
+        let offer = Offer { release: &release, document: Some(&document), signature: None, asset: None };
+        let expect =
+            Expect { product: "web".into(), channel: "stable".into(), target: "here".into(), max_size: u64::MAX };
+        let manifest = trust::read(&offer, &Trust::Bundle { keys }, &expect, Timestamp::now()).unwrap();
+        for artifact in manifest.releases().iter().flat_map(|release| &release.artifacts) {
+            let there = self.server.get(&format!("web/{}", artifact.urls[0])).unwrap();
+            assert_eq!(Some(Sha256::of(&there)), artifact.sha256, "{}", artifact.urls[0]);
+        }
+        manifest
+    }
+
+    /// `version/target` of everything that is listed.
+    fn listed(&self) -> BTreeSet<String> {
+        let manifest = self.manifest();
+        let of = |release: &trust::manifest::Release| {
+            let version = release.version.as_ref().unwrap().to_string();
+            release
+                .artifacts
+                .iter()
+                .map(move |artifact| format!("{version}/{}", artifact.target.as_ref().unwrap()))
+                .collect::<Vec<_>>()
+        };
+        manifest.releases().iter().flat_map(of).collect()
+    }
+
+    fn puts(&self, key: &str) -> usize {
+        let put = |request: &&fetchd_stand_ins::s3::Request| {
+            request.operation == Operation::Put && request.key.starts_with(key)
+        };
+        self.server.requests().iter().filter(put).count()
+    }
+}
+
+#[test]
+fn a_release_is_put_beside_its_pointer_and_says_how_it_may_be_kept() {
+    let desk = Desk::new();
+    let published = desk.publish("1.0.0", &[("here", b"one"), ("there", b"uno")]).unwrap();
+    assert_eq!(published.pointer.as_str(), "s3://releases/web/stable.fetchd");
+    assert_eq!(published.artifacts[1].as_str(), "s3://releases/web/web-1.0.0-there");
+    assert_eq!(desk.server.keys(), [POINTER, "web/web-1.0.0-here", "web/web-1.0.0-there"]);
+    assert_eq!(desk.listed(), BTreeSet::from(["1.0.0/here".into(), "1.0.0/there".into()]));
+    let requests = desk.server.requests();
+    let writes: Vec<_> = requests.iter().filter(|request| request.operation == Operation::Put).collect();
+    // The pointer is last, and nobody may keep it without asking.
+    assert_eq!(writes.last().unwrap().key, POINTER);
+    assert_eq!(writes.last().unwrap().header("cache-control"), Some("no-cache"));
+    for write in &writes[..2] {
+        assert_eq!(write.header("cache-control"), Some("public, max-age=31536000, immutable"));
+        assert_eq!(write.header("if-none-match"), Some("*"));
+        assert!(write.header("x-amz-checksum-sha256").is_some());
+    }
+    let second = desk.publish("1.1.0", &[("here", b"two")]).unwrap();
+    assert_eq!(second.seq, 2);
+    assert!(desk.listed().contains("1.1.0/here"));
+}
+
+#[test]
+fn a_prefix_may_be_empty_or_end_in_a_slash() {
+    let desk = Desk::new();
+    for (prefix, pointer) in [("", "stable.fetchd"), ("a/b/", "a/b/stable.fetchd"), ("c", "c/stable.fetchd")] {
+        let place = desk.place_at(&desk.server.source(prefix));
+        desk.publish_to(&place, desk.release("1.0.0", &[("here", b"one")])).unwrap();
+        assert!(desk.server.get(pointer).is_some(), "{prefix}");
+    }
+    let place = desk.place_at(&desk.server.source("c"));
+    let source = place.source("stable.fetchd");
+    let endpoint = desk.server.endpoint();
+    assert_eq!(source.query_pairs().count(), 2, "{source}");
+    assert!(source.query_pairs().any(|(name, value)| name == "endpoint" && endpoint.as_str().starts_with(&*value)));
+    for wrong in ["c/stable.fetchd", "c?version_id=1", "c?colour=red"] {
+        let url = Url::parse(&format!("s3://releases/{wrong}")).unwrap();
+        let error = BucketPlace::open(&url, &desk.server.options()).unwrap_err();
+        assert_eq!((error.code(), error.exit().number()), ("publish.destination", 64), "{error}");
+    }
+}
+
+#[test]
+fn of_32_publishers_each_succeeds_or_says_so() {
+    // As AWS, and a few more as Ceph.
+    for (quirk, publishers) in [(None, 32), (Some(Fault::EtagsUnquoted), 8)] {
+        let desk = Desk::with_channel();
+        if let Some(quirk) = &quirk {
+            desk.server.inject(quirk.clone(), When::any());
+        }
+        let barrier = Barrier::new(publishers);
+        let race = |number: usize| {
+            // Half of them bring versions of their own, half of them targets of one version.
+            let (version, target) = match number % 2 {
+                0 => (format!("1.{}.0", number + 1), "here".to_owned()),
+                _ => ("2.0.0".to_owned(), format!("target-{number}")),
+            };
+            let bytes = format!("bytes of {number}").into_bytes();
+            let (place, release) = (desk.place(), desk.release(&version, &[(&target, &bytes)]));
+            barrier.wait();
+            let mut conflicts = 0;
+            loop {
+                match desk.publish_to(&place, release.clone()) {
+                    Ok(_) => return (format!("{version}/{target}"), conflicts),
+                    Err(error @ PublishError::Conflict(_)) => {
+                        assert_eq!((error.code(), error.exit().number()), ("publish.conflict", 75));
+                        conflicts += 1;
+                    }
+                    Err(error) => panic!("{number}: {error:?}"),
+                }
+            }
+        };
+        let published: Vec<(String, usize)> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..publishers).map(|number| scope.spawn(move || race(number))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let mut expected: BTreeSet<String> = published.iter().map(|(name, _)| name.clone()).collect();
+        expected.insert("1.0.0/here".to_owned());
+        assert_eq!(desk.listed(), expected, "{quirk:?}");
+        assert!(published.iter().any(|(_, conflicts)| *conflicts > 0), "nobody met anybody");
+        // Each number was given once: one winner for every swap.
+        let swaps = desk.server.requests().into_iter().filter(|request| {
+            request.operation == Operation::Put && request.key == POINTER && request.status == Some(200)
+        });
+        assert_eq!(Some(swaps.count() as u64 + 1), desk.manifest().seq(), "{quirk:?}");
+    }
+}
+
+/// What publishing a release with two artifacts asks of the store, when nothing goes wrong.
+fn requests_of_a_publish() -> usize {
+    let desk = Desk::with_channel();
+    desk.publish("1.1.0", &[("here", b"two"), ("there", b"due")]).unwrap();
+    desk.server.requests().len()
+}
+
+#[test]
+fn one_failure_at_any_request_is_got_over_or_leaves_the_channel() {
+    let count = requests_of_a_publish();
+    assert!(count >= 8, "{count}");
+    let faults = [
+        Fault::LostRequest,
+        Fault::LostReply,
+        Fault::Refuse(Refusal::InternalError),
+        Fault::RefuseAfter(Refusal::InternalError),
+        Fault::Refuse(Refusal::ServiceUnavailable),
+        Fault::Refuse(Refusal::Conflict),
+        Fault::RefuseAfter(Refusal::Conflict),
+    ];
+    let fail = |fault: &Fault, nth: usize| {
+        let desk = Desk::with_channel();
+        desk.server.inject(fault.clone(), When::any().nth(nth));
+        let artifacts: [(&str, &[u8]); 2] = [("here", b"two"), ("there", b"due")];
+        desk.publish("1.1.0", &artifacts).unwrap_or_else(|error| panic!("{fault:?} at {nth}: {error:?}"));
+        assert_eq!(desk.listed().len(), 3, "{fault:?} at {nth}");
+        assert_eq!(desk.manifest().seq(), Some(2), "{fault:?} at {nth}");
+        assert_eq!(desk.server.keys().len(), 4, "{fault:?} at {nth}");
+    };
+    thread::scope(|scope| {
+        for fault in &faults {
+            scope.spawn(move || (1..=count).for_each(|nth| fail(fault, nth)));
+        }
+    });
+}
+
+#[test]
+fn an_interrupted_publish_leaves_the_channel_and_can_be_repeated() {
+    let count = requests_of_a_publish();
+    let interrupt = |fault: Fault, nth: usize| {
+        let desk = Desk::with_channel();
+        let before = desk.server.get(POINTER).unwrap();
+        desk.server.inject(fault.clone(), When::any().from(nth));
+        let artifacts: [(&str, &[u8]); 2] = [("here", b"two"), ("there", b"due")];
+        let error = desk.publish("1.1.0", &artifacts).unwrap_err();
+        let swapped = desk.server.get(POINTER).unwrap() != before;
+        // Only what is said to be unknown may have happened.
+        assert!(!swapped || matches!(error, PublishError::Unconfirmed(_)), "{fault:?} from {nth}: {error:?}");
+        assert!(desk.listed().contains("1.0.0/here"));
+        assert_eq!(error.exit().number(), 30, "{fault:?} from {nth}: {error:?}");
+        assert!(error.hint().is_some());
+        desk.server.clear();
+        desk.publish("1.1.0", &artifacts).unwrap();
+        assert_eq!(desk.listed().len(), 3);
+        assert_eq!(desk.server.keys().len(), 4);
+    };
+    thread::scope(|scope| {
+        for nth in 1..=count {
+            scope.spawn(move || interrupt(Fault::Refuse(Refusal::AccessDenied), nth));
+            scope.spawn(move || interrupt(Fault::LostRequest, nth));
+            scope.spawn(move || interrupt(Fault::LostReply, nth));
+        }
+    });
+}
+
+#[test]
+fn a_lost_answer_is_no_second_write() {
+    for (key, what) in [("web/web-1.1.0-here", "an artifact"), (POINTER, "the pointer")] {
+        for fault in [Fault::LostReply, Fault::RefuseAfter(Refusal::InternalError)] {
+            let desk = Desk::with_channel();
+            desk.server.inject(fault.clone(), When::any().operation(Operation::Put).key(key).once());
+            desk.publish("1.1.0", &[("here", b"two")]).unwrap();
+            assert_eq!((desk.puts(key), desk.puts("web/")), (1, 2), "{what}: {fault:?}");
+            assert_eq!(desk.manifest().seq(), Some(2));
+        }
+    }
+}
+
+#[test]
+fn whoever_comes_second_changes_nothing_and_can_go_on() {
+    // As AWS, as Ceph, and as those that ignore conditions.
+    for quirk in [None, Some(Fault::EtagsUnquoted), Some(Fault::ConditionsIgnored)] {
+        let desk = Desk::with_channel();
+        if let Some(quirk) = &quirk {
+            desk.server.inject(quirk.clone(), When::any());
+        }
+        let mut release = desk.release("1.1.0", &[("here", b"packed")]);
+        release.artifacts[0].format = Some(trust::Format::TarGz);
+        let place = desk.place();
+        let publish_past_a_rival = |rival: bool| {
+            let unpack = |_: &Path, _: trust::Format, _: Option<&str>| {
+                if rival {
+                    desk.publish("1.2.0", &[("here", b"theirs")]).unwrap();
+                }
+                Ok((Sha256::of(b"binary"), 6))
+            };
+            let mut options = PublishOptions::at(&place, "web", "stable", std::slice::from_ref(&desk.key));
+            options.release = Some(release.clone());
+            options.unpack = &unpack;
+            publish(&options)
+        };
+        let error = publish_past_a_rival(true).unwrap_err();
+        assert!(matches!(error, PublishError::Conflict(_)), "{quirk:?}: {error:?}");
+        assert!(error.to_string().contains("s3://releases/web/stable.fetchd"), "{error}");
+        assert_eq!(desk.listed(), BTreeSet::from(["1.0.0/here".into(), "1.2.0/here".into()]), "{quirk:?}");
+        publish_past_a_rival(false).unwrap();
+        assert_eq!(desk.listed().len(), 3, "{quirk:?}");
+    }
+}
+
+#[test]
+fn a_channel_that_somebody_else_begins_at_the_same_time_is_theirs() {
+    for quirk in [None, Some(Fault::ConditionsIgnored)] {
+        let desk = Desk::new();
+        if let Some(quirk) = &quirk {
+            desk.server.inject(quirk.clone(), When::any());
+        }
+        let (theirs, place) = (AtomicBool::new(false), desk.place());
+        let progress = |_: fetchd::publish::Sending<'_>| {
+            if !theirs.swap(true, Ordering::Relaxed) {
+                let publish = || desk.publish("2.0.0", &[("here", b"theirs")]).unwrap();
+                thread::scope(|scope| scope.spawn(publish).join().unwrap());
+            }
+        };
+        let mut options = PublishOptions::at(&place, "web", "stable", std::slice::from_ref(&desk.key));
+        options.release = Some(desk.release("1.0.0", &[("here", b"ours")]));
+        options.progress = &progress;
+        let error = publish(&options).unwrap_err();
+        assert!(theirs.into_inner() && matches!(error, PublishError::Conflict(_)), "{quirk:?}: {error:?}");
+        assert_eq!(desk.listed(), BTreeSet::from(["2.0.0/here".into()]));
+    }
+}
+
+#[test]
+fn a_swap_that_a_store_confirms_and_does_not_keep_is_a_conflict() {
+    let desk = Desk::with_channel();
+    desk.server.inject(Fault::ConditionsIgnored, When::any());
+    let theirs = desk.server.get(POINTER).unwrap();
+    desk.server.inject(Fault::ReplaceAfter(theirs), When::any().operation(Operation::Put).key(POINTER).once());
+    let error = desk.publish("1.1.0", &[("here", b"two")]).unwrap_err();
+    assert!(matches!(error, PublishError::Conflict(_)), "{error:?}");
+    assert_eq!(desk.listed(), BTreeSet::from(["1.0.0/here".into()]));
+}
+
+#[test]
+fn other_bytes_in_the_place_of_an_artifact_stay_and_are_said() {
+    for quirk in [None, Some(Fault::ConditionsIgnored), Some(Fault::NoChecksums)] {
+        let desk = Desk::with_channel();
+        if let Some(quirk) = &quirk {
+            desk.server.inject(quirk.clone(), When::any());
+        }
+        let before = desk.server.get(POINTER).unwrap();
+        desk.server.put("web/web-1.1.0-here", "tow");
+        let error = desk.publish("1.1.0", &[("here", b"two")]).unwrap_err();
+        assert_eq!((error.code(), error.exit().number()), ("publish.exists", 64), "{error}");
+        assert!(error.to_string().contains("s3://releases/web/web-1.1.0-here"), "{error}");
+        assert_eq!((desk.server.get("web/web-1.1.0-here").unwrap(), desk.puts("web/")), ("tow".into(), 0));
+        assert_eq!(desk.server.get(POINTER).unwrap(), before);
+        // What a publish that was interrupted left behind is no obstacle.
+        desk.server.put("web/web-1.1.0-here", "two");
+        desk.publish("1.1.0", &[("here", b"two")]).unwrap();
+        assert_eq!(desk.puts("web/"), 1);
+    }
+}
+
+#[test]
+fn a_bucket_that_keeps_versions_keeps_the_old_pointers() {
+    let desk = Desk::new();
+    let place = desk.place_at(&desk.server.source_in(VERSIONED, "web"));
+    for (version, bytes) in [("1.0.0", b"one"), ("1.1.0", b"two"), ("1.2.0", b"six")] {
+        desk.publish_to(&place, desk.release(version, &[("here", bytes)])).unwrap();
+    }
+    let bucket = desk.server.bucket(VERSIONED);
+    assert_eq!((bucket.versions(POINTER).len(), bucket.versions("web/web-1.1.0-here").len()), (3, 1));
+    // A channel that was deleted begins anew.
+    bucket.remove(POINTER);
+    assert_eq!(desk.publish_to(&place, desk.release("1.2.0", &[("here", b"six")])).unwrap().seq, 1);
+}
+
+#[test]
+fn who_may_not_publish_is_told_why() {
+    let desk = Desk::with_channel();
+    let mut options = desk.server.options();
+    options.insert("secret_access_key".to_owned(), vec!["hunter2".to_owned()]);
+    let place = BucketPlace::open(&desk.server.source("web"), &options).unwrap();
+    let error = desk.publish_to(&place, desk.release("1.1.0", &[("here", b"two")])).unwrap_err();
+    assert_eq!((error.code(), error.exit().number()), ("publish.denied", 30), "{error}");
+    assert!(error.to_string().contains("secret access key"), "{error}");
+    assert!(!format!("{error:?} {place:?}").contains("hunter2"));
+    let place = desk.place_at(&desk.server.source_in("nowhere", "web"));
+    let error = desk.publish_to(&place, desk.release("1.1.0", &[("here", b"two")])).unwrap_err();
+    assert_eq!(error.code(), "publish.not_found", "{error}");
+    // May read, may not write.
+    desk.server.inject(Fault::Refuse(Refusal::AccessDenied), When::any().operation(Operation::Put));
+    let error = desk.publish("1.1.0", &[("here", b"two")]).unwrap_err();
+    assert_eq!(error.code(), "publish.denied", "{error}");
+    assert_eq!(desk.listed(), BTreeSet::from(["1.0.0/here".into()]));
+}
+
+/// The real program, as a release engineer calls it.
+struct Shell {
+    server: S3Server,
+    dir: TempDir,
+}
+
+impl Shell {
+    fn new() -> Shell {
+        let dir = tempfile::tempdir().unwrap();
+        keygen(&dir.path().join("release"), Protection::None).unwrap();
+        fs::copy("/bin/true", dir.path().join("web")).unwrap();
+        Shell { server: S3Server::start(), dir }
+    }
+
+    fn to(&self) -> String {
+        self.server.source("web").into()
+    }
+
+    fn call(&self, secret: &str, more: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fetchd"));
+        command.current_dir(self.dir.path()).env_clear().stdin(Stdio::null());
+        command.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", secret);
+        command.args(["publish", "--to", &self.to(), "--secret-key", "release.key", "--product", "web"]);
+        command.args(more).output().unwrap()
+    }
+
+    fn good(&self, more: &[&str]) -> String {
+        let output = self.call(SECRET_KEY, more);
+        assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn bad(&self, secret: &str, more: &[&str], exit: i32, code: &str) -> String {
+        let output = self.call(secret, more);
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(exit), "{text}");
+        assert!(text.contains(&format!("[{code}]")), "{text}");
+        text
+    }
+
+    fn artifact() -> String {
+        format!("{}=web", fetchd::config::BUILD_TARGET)
+    }
+}
+
+#[test]
+fn the_program_publishes_to_a_bucket_and_says_how_to_follow_it() {
+    let shell = Shell::new();
+    let artifact = Shell::artifact();
+    let release = ["--release", "1.0.0", &artifact];
+    let dry = shell.good(&[&["--dry-run"], &release[..]].concat());
+    assert!(dry.starts_with("would publish web 1.0.0 on stable\n") && dry.ends_with("nothing was written\n"), "{dry}");
+    assert!(shell.server.keys().is_empty());
+    let text = shell.good(&release);
+    assert!(text.starts_with("published web 1.0.0 on stable\n"), "{text}");
+    let source = text.lines().find_map(|line| line.trim().strip_prefix("fetchd run --source ")).unwrap();
+    let follow = format!("'s3://releases/web/stable.fetchd?{}'", shell.server.source("").query().unwrap());
+    assert!(source.starts_with(&follow), "{text}");
+    // There is no file to verify on this machine.
+    assert!(!text.contains("fetchd verify"), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&shell.good(&["--json"])).unwrap();
+    assert_eq!((&json["pointer"], &json["seq"]), (&"s3://releases/web/stable.fetchd".into(), &2.into()));
+    assert!(json["source"].as_str().unwrap().starts_with("s3://releases/web/stable.fetchd?endpoint="), "{json}");
+    let dry: serde_json::Value = serde_json::from_str(&shell.good(&["--json", "--dry-run"])).unwrap();
+    assert_eq!((&dry["dry_run"], &dry["seq"]), (&true.into(), &3.into()));
+}
+
+#[test]
+fn the_program_says_what_is_wrong_with_a_bucket() {
+    let shell = Shell::new();
+    let text = shell.bad(SECRET_KEY, &[], 64, "usage.arguments");
+    assert!(text.contains("no channel `stable` of `web` in `s3://releases/web/`"), "{text}");
+    let artifact = Shell::artifact();
+    let release = ["--release", "1.0.0", &artifact];
+    let text = shell.bad("hunter2", &release, 30, "publish.denied");
+    assert!(text.contains("hint: ") && !text.contains("hunter2"), "{text}");
+    shell.good(&release);
+    // Somebody else's comes between reading the pointer and replacing it.
+    let theirs = shell.server.get(POINTER).unwrap();
+    let theirs = [&theirs[..], b"\n"].concat();
+    shell.server.inject(Fault::ReplaceAfter(theirs.into()), When::any().operation(Operation::Get).key(POINTER).once());
+    fs::write(shell.dir.path().join("web"), [&fs::read("/bin/true").unwrap()[..], b"2"].concat()).unwrap();
+    let second = ["--release", "1.1.0", &artifact];
+    let text = shell.bad(SECRET_KEY, &second, 75, "publish.conflict");
+    assert!(text.contains("hint: run it again"), "{text}");
+    let path: PathBuf = shell.dir.path().join("web");
+    fs::write(path, "other bytes").unwrap();
+    shell.bad(SECRET_KEY, &[&["--target-check", "off"], &second[..]].concat(), 64, "publish.exists");
+}
