@@ -19,7 +19,7 @@ use url::Url;
 
 use crate::error::{FetchError, Kind};
 use crate::fetcher::{Asset, AssetName, Body, Fetcher, Polled, Release, Revision, Start};
-use crate::net::{Client, ContentRange, Request, content_length, must_be_plain, refusal};
+use crate::net::{Client, Request, content_length, content_range, must_be_plain, refusal};
 use crate::options::{ConfigError, Options, grouped};
 use crate::redact::redact;
 use crate::{DOCUMENT_LIMIT, is_document};
@@ -177,7 +177,7 @@ impl HttpFetcher {
         answer: &Response,
     ) -> Result<Option<Part>, FetchError> {
         let headers = answer.headers();
-        let Some(range) = ContentRange::of(headers) else { return Ok(None) };
+        let Some(range) = content_range(headers) else { return Ok(None) };
         let length = range.last - range.first + 1;
         let to_the_end = range.total.is_none_or(|total| range.last + 1 == total);
         let sound = content_length(headers).is_none_or(|announced| announced == length);

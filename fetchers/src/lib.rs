@@ -13,6 +13,8 @@ mod fetcher;
 pub mod file;
 #[cfg(feature = "github")]
 pub mod github;
+#[cfg(any(feature = "http", feature = "s3"))]
+mod headers;
 #[cfg(feature = "http")]
 pub mod http;
 #[cfg(feature = "http")]

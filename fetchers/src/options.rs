@@ -104,7 +104,7 @@ pub(crate) fn plain(text: &str) -> String {
 }
 
 /// `number` with commas between thousands, for a message.
-#[cfg(any(feature = "file", feature = "http"))]
+#[cfg(any(feature = "file", feature = "http", feature = "s3"))]
 pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut shown = String::new();

@@ -1,20 +1,19 @@
 //! Statuses and headers, and what they mean for a caller.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use reqwest::StatusCode;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap, RETRY_AFTER};
+use reqwest::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, HeaderMap};
 use url::Url;
 
 use crate::error::{FetchError, Kind};
+use crate::headers::{ContentRange, number, wait};
 use crate::options::plain;
-
-/// The longest wait a source may ask for: it cannot put updates off for ever.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The error that an answer other than the one expected stands for.
 pub(crate) fn refusal(url: &Url, status: StatusCode, headers: &HeaderMap) -> FetchError {
-    let wait = wait(headers, SystemTime::now());
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let wait = wait(text, SystemTime::now());
     let kind = kind_of(status, wait.is_some());
     let detail = match kind {
         Kind::NotFound => "does not exist (yet)",
@@ -39,31 +38,6 @@ fn kind_of(status: StatusCode, waits: bool) -> Kind {
     }
 }
 
-/// How long the source asks us to stay away: `Retry-After` as seconds or as a date, or a quota
-/// that is used up and when it starts anew. At most 24 hours.
-fn wait(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim);
-    let until = |time: SystemTime| time.duration_since(now).unwrap_or(Duration::ZERO);
-    let asked = match text(RETRY_AFTER.as_str()) {
-        Some(value) => value
-            .parse()
-            .map(Duration::from_secs)
-            .ok()
-            .or_else(|| httpdate::parse_http_date(value).ok().map(until))
-            // More digits than fit are still a number, and a long one.
-            .or_else(|| {
-                value.bytes().all(|b| b.is_ascii_digit()).then_some(LONGEST_WAIT).filter(|_| !value.is_empty())
-            }),
-        None => None,
-    };
-    let quota = || {
-        let reset: u64 =
-            text("x-ratelimit-reset").filter(|_| text("x-ratelimit-remaining") == Some("0"))?.parse().ok()?;
-        Some(SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(reset)).map_or(LONGEST_WAIT, until))
-    };
-    asked.or_else(quota).map(|wait| wait.min(LONGEST_WAIT))
-}
-
 /// Refuses a body that is not the plain bytes, which alone can be counted and hashed.
 pub(crate) fn must_be_plain(url: &Url, headers: &HeaderMap) -> Result<(), FetchError> {
     for value in headers.get_all(CONTENT_ENCODING) {
@@ -81,43 +55,18 @@ pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     number(headers.get(CONTENT_LENGTH)?.to_str().ok()?.trim())
 }
 
-/// A `Content-Range` of one range of bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ContentRange {
-    /// The first byte.
-    pub(crate) first: u64,
-    /// The last byte, not the one after it.
-    pub(crate) last: u64,
-    /// The size of the whole, unless it is `*`.
-    pub(crate) total: Option<u64>,
-}
-
-impl ContentRange {
-    /// The one of `headers`, if it makes sense in itself.
-    pub(crate) fn of(headers: &HeaderMap) -> Option<ContentRange> {
-        ContentRange::parse(headers.get(CONTENT_RANGE)?.to_str().ok()?)
-    }
-
-    fn parse(text: &str) -> Option<ContentRange> {
-        let (unit, rest) = text.trim().split_once(' ')?;
-        let (range, total) = rest.trim().split_once('/')?;
-        let (first, last) = range.split_once('-')?;
-        let (first, last) = (number(first)?, number(last)?);
-        let total = if total == "*" { None } else { Some(number(total)?) };
-        let sound = unit.eq_ignore_ascii_case("bytes") && first <= last && total.is_none_or(|total| last < total);
-        sound.then_some(ContentRange { first, last, total })
-    }
-}
-
-/// Digits only: `u64::from_str` would take a sign.
-fn number(text: &str) -> Option<u64> {
-    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
+/// `Content-Range`, if it makes sense in itself.
+pub(crate) fn content_range(headers: &HeaderMap) -> Option<ContentRange> {
+    ContentRange::parse(headers.get(CONTENT_RANGE)?.to_str().ok()?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::error::Retry;
+    use crate::headers::LONGEST_WAIT;
 
     fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
@@ -190,18 +139,6 @@ mod tests {
         let error = refused(429, &[]);
         assert_eq!((error.kind(), error.retry()), (Kind::Throttled, Retry::Soon));
         assert_eq!(refused(429, &[("retry-after", "tomorrow")]).retry(), Retry::Soon);
-    }
-
-    #[test]
-    fn content_ranges_are_read_strictly() {
-        let parsed = ContentRange::parse("bytes 10-19/20");
-        assert_eq!(parsed, Some(ContentRange { first: 10, last: 19, total: Some(20) }));
-        assert_eq!(ContentRange::parse("bytes 10-19/*").unwrap().total, None);
-        for bad in
-            ["", "bytes", "bytes */20", "bytes 19-10/20", "bytes 10-20/20", "items 1-2/3", "bytes +1-2/3", "bytes 1-2"]
-        {
-            assert_eq!(ContentRange::parse(bad), None, "{bad}");
-        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Certificate, Method, Proxy, Response, StatusCode};
 use url::Url;
 
-pub(crate) use answer::{ContentRange, content_length, must_be_plain, refusal};
+pub(crate) use answer::{content_length, content_range, must_be_plain, refusal};
 use redirect::next_hop;
 
 use crate::error::{FetchError, Kind};
