@@ -26,7 +26,7 @@ fn subject(server: &Seaweed) -> Subject {
         secret_key: SECRET_KEY,
         bucket: RELEASES,
         versioned: VERSIONED,
-        differs: Differences { missing_is_412: true, ..Differences::default() },
+        differs: Differences { missing_is_412: true },
     }
 }
 
