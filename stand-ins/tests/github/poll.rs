@@ -70,7 +70,8 @@ fn without_validators_the_fingerprint_decides() {
 
 #[test]
 fn what_makes_a_release_another_one_is_offered() {
-    let changes: [(&str, fn(&GitHub)); 6] = [
+    type Change = fn(&GitHub);
+    let changes: [(&str, Change); 6] = [
         ("a new release", |github| {
             github.release("fetchd/app", "v0.9.0").asset("app", APP).publish();
         }),
