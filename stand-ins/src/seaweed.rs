@@ -50,7 +50,7 @@ pub struct Seaweed {
     program: PathBuf,
     // In the order of dropping: the gateway before what is behind it, the directory last.
     gateways: Vec<Running>,
-    _server: Running,
+    server: Running,
     directory: TempDir,
 }
 
@@ -98,7 +98,7 @@ impl Seaweed {
             filer: format!("127.0.0.1:{filer}.{filer_grpc}"),
             program: program.to_owned(),
             gateways: Vec::new(),
-            _server: server,
+            server,
             directory,
         })
     }
@@ -122,6 +122,11 @@ impl Seaweed {
         gateway.wait_until_ready(port)?;
         self.gateways.push(gateway);
         Ok(endpoint(port))
+    }
+
+    /// The id of the server's process.
+    pub fn process(&self) -> u32 {
+        self.server.child.id()
     }
 
     /// The endpoint, for a client with path-style addresses.

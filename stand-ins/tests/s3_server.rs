@@ -6,10 +6,13 @@
 mod contract;
 #[path = "s3_server/faults.rs"]
 mod faults;
+#[path = "s3_server/others.rs"]
+mod others;
 
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType, RequestCharged, RequestPayer};
 use contract::{Differences, Subject, races, reads, refusal, uploads, writes};
 use fetchd_stand_ins::s3::{ACCESS_KEY, OWNER, PUBLIC, RELEASES, S3Server, SECRET_KEY, VERSIONED};
+use futures_util::future::join_all;
 
 fn subject(server: &S3Server) -> Subject {
     Subject {
@@ -132,6 +135,22 @@ async fn keys_are_any_text() {
     subject(&server).put(key, b"hello").await;
     assert_eq!(server.keys(), [key]);
     assert_eq!(server.requests()[0].key, key);
+}
+
+/// As a fleet does: many clients, each on a connection of its own, and a store that stays exact.
+#[tokio::test]
+async fn two_hundred_clients_race() {
+    let server = S3Server::start();
+    let subject = subject(&server);
+    let race = (0..200_u8).map(|racer| {
+        let put = subject.client().put_object().bucket(RELEASES).key("race").if_none_match("*");
+        put.body(vec![racer].into()).send()
+    });
+    let results = join_all(race).await;
+    let winners: Vec<usize> = (0..200).filter(|racer| results[*racer].is_ok()).collect();
+    assert_eq!(winners.len(), 1, "{winners:?} win");
+    assert_eq!(server.get("race").unwrap(), vec![winners[0] as u8]);
+    assert_eq!(server.requests().iter().filter(|request| request.status == Some(412)).count(), 199);
 }
 
 /// Nothing listens any more, and no thread waits for a client.

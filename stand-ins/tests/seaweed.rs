@@ -10,6 +10,8 @@
 
 mod contract;
 
+use std::path::Path;
+
 use aws_sdk_s3::types::{BucketVersioningStatus, VersioningConfiguration};
 use contract::{Differences, Subject, client, races, reads, uploads, writes};
 use fetchd_stand_ins::s3::{ACCESS_KEY, RELEASES, SECRET_KEY, VERSIONED};
@@ -69,11 +71,14 @@ async fn of_writers_one_wins() {
     races::no_increment_is_lost(&subject, &two).await;
 }
 
-/// Nothing of it is left: no process, no port, no file.
+/// No process is left of it, not even one to reap, and no port.
 #[test]
 fn it_ends_when_dropped() {
     let server = start();
     let address = server.endpoint().socket_addrs(|| None).unwrap()[0];
+    let process = Path::new("/proc").join(server.process().to_string());
+    assert!(process.exists());
     drop(server);
+    assert!(!process.exists());
     assert!(std::net::TcpStream::connect(address).is_err());
 }

@@ -21,7 +21,7 @@ use super::store::{About, New, State};
 use super::sums;
 
 /// How long a server that does not write at once takes between its look and its write.
-const BETWEEN: Duration = Duration::from_millis(3);
+const BETWEEN: Duration = Duration::from_millis(10);
 
 /// The condition of a write, and what the server makes of it.
 pub(super) struct Guard {
