@@ -11,6 +11,7 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use bytes::Bytes;
 use fetchd::clock::Timestamp;
 use fetchd::digest::Sha256;
 use fetchd::failure::Failure as _;
@@ -19,8 +20,9 @@ use fetchd::publish::{
     publish,
 };
 use fetchd::trust::{self, Expect, KeySet, Manifest, Offer, Trust};
-use fetchd_fetchers::{Release, Revision};
+use fetchd_fetchers::{Options, Polled, Registry, Release, Revision};
 use fetchd_stand_ins::s3::{ACCESS_KEY, Fault, Operation, Refusal, S3Server, SECRET_KEY, VERSIONED, When};
+use fetchd_stand_ins::seaweed::Seaweed;
 use tempfile::TempDir;
 use url::Url;
 
@@ -76,13 +78,7 @@ impl Desk {
 
     /// The channel as a host reads it: signed, and every artifact that is listed is there and whole.
     fn manifest(&self) -> Manifest {
-        let document = self.server.get(POINTER).unwrap();
-        let keys = KeySet::new(vec![self.key.public().clone()], 1).unwrap();
-        let release = Release { revision: Revision(String::new()), label: None, assets: Vec::new(), document: None };
-        let offer = Offer { release: &release, document: Some(&document), signature: None, asset: None };
-        let expect =
-            Expect { product: "web".into(), channel: "stable".into(), target: "here".into(), max_size: u64::MAX };
-        let manifest = trust::read(&offer, &Trust::Bundle { keys }, &expect, Timestamp::now()).unwrap();
+        let manifest = read(&self.key, &self.server.get(POINTER).unwrap());
         for artifact in manifest.releases().iter().flat_map(|release| &release.artifacts) {
             let there = self.server.get(&format!("web/{}", artifact.urls[0])).unwrap();
             assert_eq!(Some(Sha256::of(&there)), artifact.sha256, "{}", artifact.urls[0]);
@@ -110,6 +106,15 @@ impl Desk {
         };
         self.server.requests().iter().filter(put).count()
     }
+}
+
+/// A pointer as a host reads it that trusts `key`.
+fn read(key: &SigningKey, document: &[u8]) -> Manifest {
+    let keys = KeySet::new(vec![key.public().clone()], 1).unwrap();
+    let release = Release { revision: Revision(String::new()), label: None, assets: Vec::new(), document: None };
+    let offer = Offer { release: &release, document: Some(document), signature: None, asset: None };
+    let expect = Expect { product: "web".into(), channel: "stable".into(), target: "here".into(), max_size: u64::MAX };
+    trust::read(&offer, &Trust::Bundle { keys }, &expect, Timestamp::now()).unwrap()
 }
 
 #[test]
@@ -398,6 +403,64 @@ fn who_may_not_publish_is_told_why() {
     let error = desk.publish("1.1.0", &[("here", b"two")]).unwrap_err();
     assert_eq!(error.code(), "publish.denied", "{error}");
     assert_eq!(desk.listed(), BTreeSet::from(["1.0.0/here".into()]));
+}
+
+/// What a host polls at `source`.
+fn polled(source: &Url, options: &Options) -> Bytes {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let fetcher = Registry::builtin().open(source, options).unwrap();
+    match runtime.block_on(fetcher.poll(None)).unwrap() {
+        Polled::Offers(release) => release.document.unwrap(),
+        Polled::Unchanged => panic!("unchanged, and nothing was seen before"),
+    }
+}
+
+#[test]
+fn a_host_follows_the_source_that_is_printed() {
+    let desk = Desk::with_channel();
+    let source = desk.place().source("stable.fetchd");
+    assert_eq!(polled(&source, &desk.server.options()), desk.server.get(POINTER).unwrap());
+}
+
+#[test]
+fn a_real_server_keeps_a_channel_that_eight_publish_to() {
+    let server = Seaweed::start().unwrap_or_else(|error| panic!("{error}"));
+    let key = SigningKey::generate().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let publish = |version: &str, target: &str, bytes: &[u8]| {
+        let place = BucketPlace::open(&server.source("web"), &server.options()).unwrap();
+        let path = dir.path().join(format!("{version}-{target}"));
+        fs::write(&path, bytes).unwrap();
+        let artifact = ArtifactFile { target: target.to_owned(), path, format: None, entry: None };
+        let mut options = PublishOptions::at(&place, "web", "stable", std::slice::from_ref(&key));
+        options.release = Some(NewRelease::new(version.parse().unwrap(), vec![artifact]));
+        options.keep = 64;
+        publish(&options)
+    };
+    let large = vec![7; 9_000_000];
+    publish("1.0.0", "here", &large).unwrap();
+    assert_eq!(publish("1.0.0", "here", b"other").unwrap_err().code(), "publish.exists");
+    let race = |number: usize| {
+        let (version, target) = (format!("1.{}.0", number / 2 + 1), format!("target-{}", number % 2));
+        loop {
+            match publish(&version, &target, version.as_bytes()) {
+                Ok(_) => return,
+                Err(PublishError::Conflict(_)) => {}
+                Err(error) => panic!("{number}: {error:?}"),
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for number in 0..8 {
+            scope.spawn(move || race(number));
+        }
+    });
+    let place = BucketPlace::open(&server.source("web"), &server.options()).unwrap();
+    let document = polled(&place.source("stable.fetchd"), &server.options());
+    let manifest = read(&key, &document);
+    assert_eq!((manifest.releases().len(), manifest.seq()), (5, Some(9)));
+    assert_eq!(manifest.releases().iter().map(|release| release.artifacts.len()).sum::<usize>(), 9);
+    assert_eq!(publish("1.0.0", "here", &large).unwrap().seq, 10);
 }
 
 /// The real program, as a release engineer calls it.
