@@ -15,7 +15,7 @@ use fetchd::publish::{
     ArtifactFile, HostedRelease, KeyFiles, Protection, PublishError, PublishedRelease, Sending, SigningKey, keygen_at,
     publish_to_github,
 };
-use fetchd::trust::{self, Expect, KeySet, Offer, Proof, Trust, blake2b512};
+use fetchd::trust::{self, Bound, Expect, KeySet, Offer, Proof, Signature, Trust, blake2b512};
 use fetchd_fetchers::github::Repository;
 use fetchd_fetchers::{AssetName, Polled, Registry, Release, Start};
 use fetchd_stand_ins::github::{Fault, GitHub, On, Seen};
@@ -76,7 +76,7 @@ impl Desk {
             artifacts: &self.artifacts,
             key: &self.key,
             now: Timestamp::now(),
-            unpack: &|_, _, _| Err("nothing is packed here".to_owned()),
+            unpack: &|_, _, _| Ok((Sha256::of(b"the binary"), 10)),
             progress,
             dry_run: false,
         })
@@ -180,6 +180,26 @@ fn hosts_read_what_was_published() {
         let expected: String = lines.iter().map(|(name, digest)| format!("{digest}  {name}\n")).collect();
         assert_eq!(String::from_utf8(sums.bytes.clone()).unwrap(), expected);
     }
+}
+
+#[test]
+fn an_archive_is_bound_with_its_entry_and_its_binary() {
+    let mut desk = Desk::new();
+    let path = desk.dir.path().join("web.tar.gz");
+    fs::write(&path, "an archive").unwrap();
+    let target = TARGETS[0].to_owned();
+    desk.artifacts = vec![ArtifactFile { target, path, format: None, entry: Some("bin/web".to_owned()) }];
+    desk.publish("1.4.2").unwrap();
+    let release = desk.only();
+    let name = format!("web-1.4.2-{}.tar.gz", TARGETS[0]);
+    let signature = release.assets.iter().find(|asset| asset.name == format!("{name}.minisig")).unwrap();
+    let comment = Signature::parse(&signature.bytes).unwrap().claimed_comment().to_owned();
+    let bound = Bound::parse(&comment).unwrap();
+    assert_eq!((bound.file, bound.size, bound.entry.as_deref()), (name, 10, Some("bin/web")));
+    assert_eq!(bound.binsha256, Some(Sha256::of(b"the binary")));
+    // A binary that is found elsewhere in the same archive is another release.
+    desk.artifacts[0].entry = Some("bin/other".to_owned());
+    assert_eq!(desk.publish("1.4.2").unwrap_err().code(), "publish.exists");
 }
 
 #[test]

@@ -114,8 +114,7 @@ async fn the_stand_in_answers_as_described() {
         let headers = [("authorization", token.as_str()), ("accept", "application/vnd.github+json")];
         let answer = call(method.clone(), prism.url().join(path).unwrap().as_str(), &headers, body).await;
         assert_eq!(answer.status().as_u16(), status, "{method} {path}");
-        let violations = answer.headers().get("sl-violations").map(|found| format!("{found:?}"));
-        violations
+        answer.headers().get("sl-violations").map(|found| format!("{found:?}"))
     };
     let releases = "/repos/o/r/releases";
     let at = |rest: &str| format!("{releases}/{rest}");
