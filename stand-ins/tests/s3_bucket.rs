@@ -105,6 +105,16 @@ async fn an_object_is_created_once_and_never_changed() {
 }
 
 #[tokio::test]
+async fn an_object_that_appears_after_the_look_stays() {
+    let server = S3Server::start();
+    let bucket = bucket(&server).await;
+    server.inject(Fault::ReplaceAfter("theirs".into()), When::any().operation(Operation::Head).once());
+    let refused = bucket.create("app", Content::Bytes(b"ours"), Labels::default()).await.unwrap();
+    assert!(matches!(refused, Created::Other), "{refused:?}");
+    assert_eq!((server.get("app").unwrap(), puts(&server)), ("theirs".into(), 1));
+}
+
+#[tokio::test]
 async fn without_checksums_the_bytes_themselves_are_compared() {
     let server = S3Server::start();
     let bucket = opened(&server, &server.source(""), &[("checksums", "when_required")]).await;
