@@ -34,6 +34,8 @@ struct Case<'a> {
     environment: Vec<(&'a str, &'a str)>,
     secrets: Vec<&'a str>,
     signature: &'a str,
+    /// How often the whole run says that the secret travels unencrypted.
+    warned: usize,
     /// Shows what is in a directory.
     show: Box<dyn Fn(&Path, &str) + 'a>,
     deny: Box<dyn Fn() + 'a>,
@@ -96,6 +98,7 @@ impl Case<'_> {
         assert!(log.contains("TRACE") || log.contains("DEBUG"), "the log says everything:\n{log}");
         assert_eq!(supervised.stop().code(), Some(0), "{}", self.name);
 
+        assert_eq!(log.matches("unencrypted").count(), self.warned, "once, not at each poll: {log}");
         let mut searched = 0;
         for secret in self.secrets.iter().chain([&WRONG]) {
             assert!(!log.contains(secret), "{}: the log has the secret:\n{log}", self.name);
@@ -175,6 +178,7 @@ fn of_a_web_server() {
         environment: vec![],
         secrets: vec![HEADER],
         signature: "bundle",
+        warned: 1,
         show: Box::new(|directory, _| {
             for (name, bytes) in shown(directory) {
                 web.put(&format!("/{name}"), bytes);
@@ -196,6 +200,7 @@ fn s3(name: &str, options: &str, wrong: &str, environment: Vec<(&str, &str)>) {
         environment,
         secrets: vec![SECRET_KEY],
         signature: "bundle",
+        warned: 0,
         show: Box::new(|directory, _| {
             for (name, bytes) in shown(directory) {
                 server.put(&name, bytes);
@@ -237,6 +242,7 @@ fn of_a_private_repository() {
         environment: vec![("GITHUB_TOKEN", TOKEN)],
         secrets: vec![TOKEN],
         signature: "bound",
+        warned: 1,
         show: Box::new(|directory, version| {
             let mut release = github.release(REPOSITORY, &format!("v{version}"));
             for (name, bytes) in shown(directory) {

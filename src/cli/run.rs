@@ -21,6 +21,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<u8, Reported> {
         let settings = load(matches)?;
         let config = Config::of(&settings)?;
         if std::env::var_os("FETCHD_ROLE").is_some_and(|role| role == SOURCE_CHECK) {
+            logging::start(&settings);
             config.source.as_ref().map(|source| open(&settings, source)).transpose()?;
             return Ok(0);
         }

@@ -3,10 +3,11 @@
 use bytes::Bytes;
 use fetchd_fetchers::{AssetName, Body, Fetcher, Kind, Polled, Registry, Release, Start};
 use futures_util::StreamExt as _;
+use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::asset::{NoChoice, is_there, lists, sums_of};
 use super::failure::FetchFailure;
-use super::job::{DOCUMENT_LIMIT, NotReady, Offered, PollJob, PollReply, SIGNATURE_LIMIT, Want};
+use super::job::{DOCUMENT_LIMIT, NotReady, Offered, PollJob, PollReply, SIGNATURE_LIMIT, Source, Want};
 use crate::digest::Sha256;
 
 /// Does `job` within its deadline.
@@ -15,8 +16,13 @@ pub(super) async fn poll(registry: &Registry, job: &PollJob) -> Result<PollReply
     tokio::time::timeout(limit, ask(registry, job)).await.unwrap_or(Err(FetchFailure::PollDeadline { limit }))
 }
 
+/// Opens the source of a job. What there is to warn about was said when it was configured, and is not said at each poll.
+pub(super) fn open(registry: &Registry, source: &Source) -> Result<Box<dyn Fetcher>, FetchFailure> {
+    Ok(with_default(NoSubscriber::default(), || registry.open(&source.url, &source.options))?)
+}
+
 async fn ask(registry: &Registry, job: &PollJob) -> Result<PollReply, FetchFailure> {
-    let fetcher = registry.open(&job.source.url, &job.source.options)?;
+    let fetcher = open(registry, &job.source)?;
     let mut release = match fetcher.poll(job.since.as_ref()).await? {
         Polled::Unchanged if job.since.is_some() => return Ok(PollReply::Unchanged),
         Polled::Unchanged => {

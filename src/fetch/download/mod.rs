@@ -17,7 +17,7 @@ use self::partial::Partial;
 use self::sink::Written;
 use super::failure::FetchFailure;
 use super::job::{DownloadJob, Downloaded, Progress};
-use super::poll::{claimed, only};
+use super::poll::{claimed, only, open};
 use crate::checkpoint::Checkpoint;
 use crate::digest::Sha256;
 
@@ -161,7 +161,7 @@ impl Run<'_> {
         let source = &self.job.source;
         if !text.contains("://") {
             let asset = AssetName::new(text).map_err(|_| refused("which is neither a URL nor an asset's name"))?;
-            let fetcher = registry.open(&source.url, &source.options)?;
+            let fetcher = open(registry, source)?;
             return Ok(Location { fetcher, release: self.job.release.clone(), asset, id });
         }
         let url = Url::parse(text).map_err(|_| refused("which is not a URL"))?;
