@@ -134,13 +134,14 @@ impl GitHubFetcher {
 
     /// The release at `url`; nothing if it is the one that is `known`.
     async fn one(&self, known: &Mark, url: &Url, missing: &str) -> Result<Option<(Mark, repos::Release)>, FetchError> {
-        let Some(answer) = self.ask(known, url, missing).await? else { return Ok(None) };
+        let asked = url.to_string();
+        let Some(answer) = self.ask(known, &asked, url, missing).await? else { return Ok(None) };
         let etag = etag(answer.headers());
         let release: repos::Release = self.api.json(answer).await?;
         if release.draft {
             return Err(self.api.error(Kind::NotFound, "shows a draft, which is not released (yet)"));
         }
-        Ok(Some((Mark { etag, asked: url.to_string(), seen: fingerprint(&release) }, release)))
+        Ok(Some((Mark { etag, asked, seen: fingerprint(&release) }, release)))
     }
 
     /// The release with the newest version; nothing if the list is the one that is `known`.
@@ -152,17 +153,19 @@ impl GitHubFetcher {
     ) -> Result<Option<(Mark, repos::Release)>, FetchError> {
         let missing = self.missing("cannot be found");
         let mut newest: Option<(semver::Version, repos::Release)> = None;
-        let (mut asked, mut tag_of_list, mut passed_over) = (String::new(), None, false);
+        // One list answers many questions: that it has not changed says nothing to another one.
+        let which = if prereleases { "prerelease" } else { "stable" };
+        let asked = format!("{} {which} {pattern}", self.api.page(&["releases"], PER_PAGE, 1));
+        let (mut tag_of_list, mut passed_over) = (None, false);
         for page in 1..=PAGES {
             let url = self.api.page(&["releases"], PER_PAGE, page);
             let nothing = Mark::default();
             let condition = if page == 1 { known } else { &nothing };
-            let Some(answer) = self.ask(condition, &url, &missing).await? else { return Ok(None) };
+            let Some(answer) = self.ask(condition, &asked, &url, &missing).await? else { return Ok(None) };
             let etag = etag(answer.headers());
             let releases: Vec<repos::Release> = self.api.json(answer).await?;
             let last = releases.len() < PER_PAGE;
             if page == 1 {
-                asked = url.to_string();
                 // Of several pages, the first may stay the same while another changes.
                 tag_of_list = etag.filter(|_| last);
             }
@@ -189,10 +192,10 @@ impl GitHubFetcher {
         }
     }
 
-    /// The answer to a question; nothing if it is the one that is `known`.
-    async fn ask(&self, known: &Mark, url: &Url, missing: &str) -> Result<Option<Answer>, FetchError> {
+    /// What `url` answers to the question `asked`; nothing if it is what is `known`.
+    async fn ask(&self, known: &Mark, asked: &str, url: &Url, missing: &str) -> Result<Option<Answer>, FetchError> {
         let mut conditions = HeaderMap::new();
-        let etag = known.etag.as_ref().filter(|_| known.asked == url.as_str());
+        let etag = known.etag.as_ref().filter(|_| known.asked == asked);
         if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
             conditions.insert(IF_NONE_MATCH, etag);
         }

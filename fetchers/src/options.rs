@@ -1,6 +1,7 @@
 //! Options of a source: known names only, and never a value in an error.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Options of a source, by name; each may be given several times.
@@ -64,6 +65,19 @@ impl<'a> Known<'a> {
         }
     }
 
+    /// The value of `name` as the path of a file. A relative one is refused.
+    ///
+    /// Where options are checked and where a source is read are two processes with two working
+    /// directories: a relative path would name two files.
+    pub fn path(&self, name: &str) -> Result<Option<PathBuf>, ConfigError> {
+        self.one(name)?.map(|text| absolute(name, text)).transpose()
+    }
+
+    /// Every value of `name` as [`Known::path`] reads it, in the order given.
+    pub fn paths(&self, name: &str) -> Result<Vec<PathBuf>, ConfigError> {
+        self.all(name).iter().map(|text| absolute(name, text)).collect()
+    }
+
     /// The value of `name` as a time such as `10s` or `1m30s`, or `default`.
     pub fn duration(&self, name: &str, default: Duration) -> Result<Duration, ConfigError> {
         match self.one(name)? {
@@ -73,6 +87,16 @@ impl<'a> Known<'a> {
             }),
         }
     }
+}
+
+fn absolute(name: &str, text: &str) -> Result<PathBuf, ConfigError> {
+    let path = Path::new(text);
+    // Not shown: where a path is meant, people paste the secret itself.
+    if path.is_absolute() {
+        return Ok(path.to_owned());
+    }
+    Err(ConfigError::new(format!("the option `{name}` is not an absolute path"))
+        .hint("begin it with `/`: the process that reads the file has a working directory of its own"))
 }
 
 impl std::fmt::Debug for Known<'_> {
@@ -153,6 +177,20 @@ mod tests {
             known.duration("timeout", Duration::ZERO).unwrap_err().message,
             "the option `timeout` is given 2 times, not once"
         );
+    }
+
+    #[test]
+    fn a_relative_path_is_refused_without_its_value() {
+        let given = options(&[("file", "/etc/a"), ("file", "hunter2"), ("one", "./hunter2"), ("none", "")]);
+        let known = Known::check(&given, &["file", "one", "none", "other"]).unwrap();
+        for error in [known.paths("file").unwrap_err(), known.path("one").unwrap_err(), known.path("none").unwrap_err()]
+        {
+            assert!(error.message.ends_with("is not an absolute path"), "{error}");
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
+        assert_eq!(known.path("other"), Ok(None));
+        let given = options(&[("file", "/etc/a")]);
+        assert_eq!(Known::check(&given, &["file"]).unwrap().path("file"), Ok(Some("/etc/a".into())));
     }
 
     #[test]

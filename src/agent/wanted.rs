@@ -137,10 +137,12 @@ impl Wanted {
         }
     }
 
-    /// A revision was seen under certain settings: others may decide otherwise about the same offer.
+    /// A revision was seen under certain settings: others may decide otherwise about the same offer, or ask for another.
     pub(super) fn etag_key(&self) -> String {
+        // Digested, because a URL and an option may hold a secret.
+        let source = (self.source.url.as_str(), &self.source.options);
         let settings = (&self.trust, &self.expect, &self.asset, &self.pin, self.allow_downgrade, self.max_age);
-        let settings = format!("{settings:?}");
+        let settings = format!("{source:?} {settings:?}");
         format!("{}#{}", fetchd_fetchers::redact(&self.source.url), Sha256::of(settings.as_bytes()).short())
     }
 }
@@ -167,4 +169,56 @@ pub(super) fn on_hold(record: &Record, now: Timestamp) -> Option<Refused> {
     let until = hold.until.map(|until| format!(" until {until}")).unwrap_or_default();
     let message = format!("updates are on hold since {}{until}{reason}", hold.since);
     Some(Refused::new("policy.hold", Exit::Stale, message).hint("`fetchd unhold` ends it"))
+}
+
+#[cfg(test)]
+mod tests {
+    use fetchd_fetchers::Options;
+    use url::Url;
+
+    use super::*;
+
+    fn key(url: &str, options: &[(&str, &str)]) -> String {
+        let options = options.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()]));
+        let expect = Expect {
+            product: "app".to_owned(),
+            channel: "stable".to_owned(),
+            target: "x86_64-unknown-linux-gnu".to_owned(),
+            max_size: 1,
+        };
+        let source = Source { url: Url::parse(url).unwrap(), options: options.collect::<Options>() };
+        let wanted = Wanted {
+            source,
+            trust: Trust::Unsigned,
+            expect,
+            limits: Limits::default(),
+            asset: None,
+            pin: None,
+            allow_downgrade: false,
+            cooldown: Duration::ZERO,
+            max_age: None,
+        };
+        wanted.etag_key()
+    }
+
+    #[test]
+    fn what_another_place_showed_is_no_revision_of_this_one() {
+        let keys = [
+            key("github://o/r?tag=v1.*", &[]),
+            key("github://o/r?tag=v2.*", &[]),
+            key("github://o/r", &[("tag", "v1.*")]),
+            key("github://o/r", &[("tag", "v2.*")]),
+            key("s3://b/app", &[("endpoint", "https://one.example.com")]),
+            key("s3://b/app", &[("endpoint", "https://two.example.com")]),
+        ];
+        let different: std::collections::BTreeSet<&String> = keys.iter().collect();
+        assert_eq!(different.len(), keys.len(), "{keys:?}");
+        assert_eq!(keys[2], key("github://o/r", &[("tag", "v1.*")]));
+    }
+
+    #[test]
+    fn no_secret_of_the_source_is_remembered_with_a_revision() {
+        let key = key("https://ann:hunter2@dl.example.com/app?key=hunter3", &[("header", "X-Key: hunter4")]);
+        assert!(!key.contains("hunter"), "{key}");
+    }
 }

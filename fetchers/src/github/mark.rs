@@ -13,7 +13,7 @@ use crate::fetcher::Revision;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) etag: Option<String>,
-    /// The URL that was asked: the ETag says nothing of another one.
+    /// What was asked, the URL and which release of it: the ETag says nothing to another question.
     pub(super) asked: String,
     pub(super) seen: String,
 }

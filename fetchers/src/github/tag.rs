@@ -1,5 +1,7 @@
 //! Tags, and the versions in them.
 
+use std::fmt;
+
 use semver::Version;
 
 use crate::options::ConfigError;
@@ -57,6 +59,14 @@ impl Pattern {
             let ends = (at + 1..=tag.len()).rev().filter(|end| tag.is_char_boundary(*end));
             ends.filter(|end| fits(after, &tag[*end..])).find_map(|end| Version::parse(&tag[at..end]).ok())
         })
+    }
+}
+
+/// As it is configured.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.before)?;
+        self.after.as_ref().map_or(Ok(()), |after| write!(f, "{VERSION}{after}"))
     }
 }
 

@@ -31,13 +31,13 @@ impl fmt::Debug for Token {
 impl Token {
     /// The token that is configured, tried once. `environment` looks up a variable.
     pub(super) fn read(options: Known<'_>, environment: impl Fn(&str) -> Option<String>) -> Result<Token, ConfigError> {
-        if let Some(file) = options.one("token_file")? {
-            if file == "none" {
-                return Ok(Token::None);
-            }
-            let token = Token::File(PathBuf::from(file));
+        if options.one("token_file")? == Some("none") {
+            return Ok(Token::None);
+        }
+        if let Some(file) = options.path("token_file")? {
+            let token = Token::File(file.clone());
             token.headers()?;
-            warn_if_open("token_file", file.as_ref());
+            warn_if_open("token_file", &file);
             return Ok(token);
         }
         let set =

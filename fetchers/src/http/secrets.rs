@@ -46,9 +46,9 @@ impl Secrets {
     pub(super) fn read(url: &Url, options: Known<'_>) -> Result<Secrets, ConfigError> {
         let mut secrets = Secrets {
             fixed: HeaderMap::new(),
-            header_files: options.all("header_file").iter().map(PathBuf::from).collect(),
-            bearer_file: options.one("bearer_file")?.map(PathBuf::from),
-            basic_file: options.one("basic_file")?.map(PathBuf::from),
+            header_files: options.paths("header_file")?,
+            bearer_file: options.path("bearer_file")?,
+            basic_file: options.path("basic_file")?,
         };
         for line in options.all("header") {
             add_line(&mut secrets.fixed, line)

@@ -53,7 +53,7 @@ pub(crate) fn positive(options: Known<'_>, name: &str, default: u64) -> Result<D
 
 fn authorities(options: Known<'_>) -> Result<Vec<Certificate>, ConfigError> {
     let mut found = Vec::new();
-    for file in options.all("ca_file") {
+    for file in options.paths("ca_file")? {
         let pem =
             std::fs::read(file).map_err(|error| ConfigError::new(format!("the `ca_file` cannot be read: {error}")))?;
         let certificates = Certificate::from_pem_bundle(&pem).ok().filter(|found| !found.is_empty());

@@ -40,7 +40,7 @@ impl Keys {
     /// Takes the keys of `options`, and tries their file once.
     pub(super) fn read(options: Known<'_>) -> Result<Option<Keys>, ConfigError> {
         let given = options.one("secret_access_key")?.map(|secret| Secret::Given(secret.to_owned()));
-        let file = options.one("secret_access_key_file")?.map(|file| Secret::File(PathBuf::from(file)));
+        let file = options.path("secret_access_key_file")?.map(Secret::File);
         let session_token = options.one("session_token")?.map(str::to_owned);
         let (secret, access_key_id) = match (given, file, options.one("access_key_id")?) {
             (Some(_), Some(_), _) => {
@@ -98,8 +98,8 @@ pub(crate) struct CustomerKeyHeaders {
 
 impl CustomerKey {
     pub(super) fn read(options: Known<'_>) -> Result<Option<CustomerKey>, ConfigError> {
-        let Some(file) = options.one("sse_customer_key_file")? else { return Ok(None) };
-        let key = CustomerKey { file: PathBuf::from(file) };
+        let Some(file) = options.path("sse_customer_key_file")? else { return Ok(None) };
+        let key = CustomerKey { file };
         key.headers()?;
         warn_if_open("sse_customer_key_file", &key.file);
         Ok(Some(key))

@@ -54,9 +54,20 @@ fn a_file_of_secrets_that_vanished_is_an_error_without_them() {
 #[test]
 fn a_token_in_place_of_its_file_is_not_shown() {
     for option in ["bearer_file", "basic_file", "header_file", "ca_file"] {
-        let error = refused("https://example.com/app", &[(option, "hunter2")]);
-        assert!(error.message.starts_with(&format!("the `{option}` cannot be read")), "{error}");
-        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        for (path, why) in [("/nowhere/hunter2", "cannot be read"), ("hunter2", "is not an absolute path")] {
+            let error = refused("https://example.com/app", &[(option, path)]);
+            assert!(error.message.contains(&format!("`{option}` {why}")), "{error}");
+            assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+        }
+    }
+}
+
+/// It would be another file to the worker, whose working directory is staging.
+#[test]
+fn a_relative_path_is_refused_though_it_could_be_read() {
+    for option in ["bearer_file", "basic_file", "header_file", "ca_file"] {
+        let error = refused("https://example.com/app", &[(option, "Cargo.toml")]);
+        assert_eq!(error.message, format!("the option `{option}` is not an absolute path"));
     }
 }
 

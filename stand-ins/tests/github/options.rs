@@ -99,12 +99,26 @@ fn secrets_do_not_belong_into_the_source() {
 
 #[test]
 fn a_token_in_place_of_its_file_is_not_shown() {
-    let error = refused("github://owner/repo", &[("token_file", "hunter2")]);
-    assert!(error.message.starts_with("the `token_file` cannot be read"), "{error}");
-    assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    for (path, why) in [
+        ("/nowhere/hunter2", "the `token_file` cannot be read"),
+        ("hunter2", "the option `token_file` is not an absolute path"),
+    ] {
+        let error = refused("github://owner/repo", &[("token_file", path)]);
+        assert!(error.message.starts_with(why), "{error}");
+        assert!(!format!("{error:?}").contains("hunter2"), "{error:?}");
+    }
     let (_directory, empty) = super::token_file("");
     let error = refused("github://owner/repo", &[("token_file", &empty)]);
     assert_eq!(error.message, "the `token_file` holds no token: one word is needed");
+}
+
+/// It would be another file to the worker, whose working directory is staging.
+#[test]
+fn a_relative_path_is_refused_though_it_could_be_read() {
+    for option in ["token_file", "ca_file"] {
+        let error = refused("github://owner/repo", &[(option, "Cargo.toml")]);
+        assert_eq!(error.message, format!("the option `{option}` is not an absolute path"));
+    }
 }
 
 /// The environment belongs to a whole process, so this test runs itself once more in another.

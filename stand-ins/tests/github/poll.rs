@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use fetchd_fetchers::{Kind, Release, Revision};
+use fetchd_fetchers::{Kind, Polled, Release, Revision};
 use fetchd_stand_ins::github::{Fault, GitHub, On, hostile};
 
 use super::{APP, fetcher, github, name, offered, open, poll, read, tag, token_file, unchanged};
@@ -101,6 +101,35 @@ fn a_revision_of_another_question_is_no_condition() {
     // The same release, so nothing has changed; but its ETag belongs to another URL.
     assert!(unchanged(&*pinned, &latest));
     assert_eq!(github.requests()[1].header("if-none-match"), None);
+}
+
+/// One list answers many questions: what was seen of it under another `tag` or `channel` says nothing of this one.
+#[test]
+fn another_pattern_or_channel_over_the_same_list_is_another_question() {
+    let github = github();
+    for tag in ["v2.0.0", "web-v1.0.0"] {
+        github.release("fetchd/app", tag).asset("app", APP).publish();
+    }
+    github.release("fetchd/app", "v2.1.0-rc.1").prerelease().asset("app", APP).publish();
+    let one = offered(&*fetcher(&github, &[("tag", "web-v{version}")]));
+    let questions: [(&[(&str, &str)], &str); 3] = [
+        (&[("tag", "v{version}")], "v2.0.0"),
+        (&[("tag", "v{version}"), ("channel", "prerelease")], "v2.1.0-rc.1"),
+        (&[("channel", "prerelease")], "v2.1.0-rc.1"),
+    ];
+    let mut known = one;
+    for (question, expected) in questions {
+        let fetcher = fetcher(&github, question);
+        match poll(&*fetcher, Some(&known.revision)).unwrap() {
+            Polled::Offers(release) => {
+                assert_eq!(release.label.as_deref(), Some(expected), "{question:?}");
+                assert!(unchanged(&*fetcher, &release), "{question:?}");
+                known = release;
+            }
+            // The same release by another question.
+            Polled::Unchanged => assert_eq!(known.label.as_deref(), Some(expected), "{question:?}"),
+        }
+    }
 }
 
 #[test]

@@ -121,6 +121,11 @@ fn files_of_secrets_are_tried_once_and_their_contents_are_not_shown() {
     }
     let absent = keys("/nowhere/hunter2").unwrap_err();
     assert!(absent.message.starts_with("the `secret_access_key_file` cannot be read"), "{absent}");
+    // It would be another file to the worker, whose working directory is staging.
+    let relative = keys("Cargo.toml").unwrap_err();
+    assert_eq!(relative.message, "the option `secret_access_key_file` is not an absolute path");
+    let relative = read("s3://b/k", &[("sse_customer_key_file", "Cargo.toml")]).unwrap_err();
+    assert_eq!(relative.message, "the option `sse_customer_key_file` is not an absolute path");
 
     let customer = |bytes: &[u8]| read("s3://b/k", &[("sse_customer_key_file", &file("key", bytes))]);
     assert!(customer(&[7; 32]).is_ok());
