@@ -1,7 +1,9 @@
 //! One worker process, from its start until it is reaped.
 
+use std::ffi::OsString;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -17,8 +19,10 @@ use crate::fetch::serve::MEMORY;
 use crate::fetch::wire::{self, Answer, Reply, Request};
 use crate::fetch::worker::Attend;
 
-/// Variables every worker inherits: how to reach the network, and what to log.
-const INHERIT: [&str; 12] = [
+/// Variables every worker inherits: what to log.
+const INHERIT: [&str; 2] = ["RUST_LOG", "RUST_BACKTRACE"];
+/// Variables that a worker inherits which uses the network: how to reach it.
+const NETWORK: [&str; 10] = [
     "HTTP_PROXY",
     "HTTPS_PROXY",
     "ALL_PROXY",
@@ -29,8 +33,6 @@ const INHERIT: [&str; 12] = [
     "no_proxy",
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
-    "RUST_LOG",
-    "RUST_BACKTRACE",
 ];
 /// Variables for tests; read and passed on only by builds with debug assertions.
 #[cfg(debug_assertions)]
@@ -45,9 +47,19 @@ const GLANCE: Duration = Duration::from_millis(200);
 const BURST: u64 = 100;
 const RATE: f64 = 50.0;
 
+/// What a worker is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Duty {
+    /// To poll and to download.
+    Network,
+    /// To unpack what somebody else packed: it is told no password of a proxy and no credential.
+    Archive,
+}
+
 /// A started worker.
 #[derive(Debug)]
 pub(super) struct Live {
+    duty: Duty,
     child: Child,
     socket: UnixStream,
     inbox: Vec<u8>,
@@ -63,7 +75,12 @@ enum End {
 }
 
 impl Live {
-    pub(super) fn start(program: &Path, directory: &Path, settings: &Settings) -> Result<Live, FetchFailure> {
+    pub(super) fn start(
+        duty: Duty,
+        program: &Path,
+        directory: &Path,
+        settings: &Settings,
+    ) -> Result<Live, FetchFailure> {
         let failed = |error: io::Error| {
             let (program, message) = (program.display().to_string(), error.to_string());
             FetchFailure::from(WorkerFault::Spawn { program, message })
@@ -73,8 +90,11 @@ impl Live {
         let mut command = Command::new(program);
         command.arg0("fetchd: worker");
         command.env_clear().env("FETCHD_ROLE", "worker").current_dir(directory).process_group(0);
-        let inherit = INHERIT.iter().chain(&TESTS).copied().chain(settings.inherit.iter().map(String::as_str));
-        command.envs(inherit.filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.envs(INHERIT.iter().chain(&TESTS).filter_map(|name| inherited(name)));
+        if duty == Duty::Network {
+            let network = NETWORK.iter().copied().chain(settings.inherit.iter().map(String::as_str));
+            command.envs(network.filter_map(inherited));
+        }
         if let Some(memory) = settings.memory {
             command.env(MEMORY, memory.to_string());
         }
@@ -85,7 +105,11 @@ impl Live {
             Stderr::Null => Stdio::null(),
         });
         let child = command.spawn().map_err(failed)?;
-        Ok(Live { child, socket, inbox: Vec::new(), end: None })
+        Ok(Live { duty, child, socket, inbox: Vec::new(), end: None })
+    }
+
+    pub(super) fn duty(&self) -> Duty {
+        self.duty
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -257,6 +281,18 @@ impl Drop for Live {
     }
 }
 
+/// A variable of this process, if it is set.
+fn inherited(name: &str) -> Option<(&str, OsString)> {
+    Some((name, anywhere(name, std::env::var_os(name)?)))
+}
+
+/// The value of a variable, so that it means the same in another working directory.
+fn anywhere(name: &str, value: OsString) -> OsString {
+    let relative = name.ends_with("_FILE") && !value.is_empty() && !value.as_bytes().starts_with(b"~");
+    let absolute = if relative { std::path::absolute(&value).ok() } else { None };
+    absolute.map_or(value, OsString::from)
+}
+
 fn gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
 }
@@ -268,4 +304,19 @@ fn protocol(error: &io::Error) -> FetchFailure {
 /// `exit status 3`, `signal 9 (SIGKILL)`.
 fn in_words(status: ExitStatus) -> String {
     status.to_string().replacen(": ", " ", 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_a_variable_names_is_the_same_one_in_staging() {
+        let here = std::env::current_dir().unwrap();
+        let file = |value: &str| anywhere("AWS_WEB_IDENTITY_TOKEN_FILE", value.into());
+        assert_eq!(file("token"), here.join("token"));
+        assert_eq!(file("/run/token"), "/run/token");
+        assert_eq!((file("~/token"), file("")), ("~/token".into(), "".into()));
+        assert_eq!(anywhere("AWS_REGION", "eu-central-1".into()), "eu-central-1");
+    }
 }

@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use self::live::Live;
+use self::live::{Duty, Live};
 use super::failure::FetchFailure;
 use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollReply};
 use super::local::crossed;
@@ -41,7 +41,8 @@ pub struct Settings {
     /// Where its log goes.
     pub stderr: Stderr,
     /// Variables of this process that it inherits besides those for proxies, certificates and
-    /// logging: a fetcher's credentials.
+    /// logging: a fetcher's credentials. A worker that unpacks gets neither these nor those of
+    /// proxies (`what_unpacks_knows_no_credential_and_never_spoke_with_the_network`).
     pub inherit: Vec<String>,
     /// Variables it is given.
     pub set: Vec<(OsString, OsString)>,
@@ -93,11 +94,14 @@ impl ProcessWorker {
     }
 
     fn run(&mut self, request: &Request, limit: Duration, attend: &mut dyn Attend) -> Result<Answer, FetchFailure> {
+        let duty = if matches!(request, Request::Extract(_)) { Duty::Archive } else { Duty::Network };
         // A worker that ended between two jobs is replaced, not complained about.
-        let kept = self.live.take_if(Live::is_alive);
-        let mut live = match kept {
+        let mut live = match self.live.take_if(|live| live.duty() == duty && live.is_alive()) {
             Some(live) => live,
-            None => Live::start(&self.program, &self.directory, &self.settings)?,
+            None => {
+                self.dismiss();
+                Live::start(duty, &self.program, &self.directory, &self.settings)?
+            }
         };
         match live.run(request, limit, &self.settings, attend) {
             Ok(Ok(answer)) => {
