@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Passes bytes on until the process ends.
 pub(crate) struct Relay {
     address: SocketAddr,
+    server: SocketAddr,
     counts: Arc<Counts>,
 }
 
@@ -45,12 +46,17 @@ impl Relay {
                 std::thread::spawn(move || pass(server_too, client_too, &from.received));
             }
         });
-        Relay { address, counts }
+        Relay { address, server, counts }
     }
 
     /// Where clients connect to.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What is behind it.
+    pub(crate) fn server(&self) -> SocketAddr {
+        self.server
     }
 
     /// What has passed so far.

@@ -34,6 +34,9 @@ pub trait Fetcher: fmt::Debug + Send + Sync {
 pub enum Polled {
     /// Nothing changed since the revision that was passed in.
     Unchanged,
+    /// Nothing that matters changed, and this revision stands for it from now on: with it later polls
+    /// cost less. A caller that goes on with the old one misses nothing.
+    Renewed(Revision),
     /// The source shows this. It may be what is already running.
     Offers(Release),
 }

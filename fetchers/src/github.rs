@@ -122,7 +122,9 @@ impl GitHubFetcher {
         };
         let Some((mark, release)) = found else { return Ok(Polled::Unchanged) };
         if mark.seen == known.seen {
-            return Ok(Polled::Unchanged);
+            // Somebody has downloaded an asset, if only we ourselves: the counter has changed the ETag.
+            let renewed = mark.etag.is_some() && mark != known;
+            return Ok(if renewed { Polled::Renewed(mark.revision()) } else { Polled::Unchanged });
         }
         Ok(Polled::Offers(Release {
             revision: mark.revision(),

@@ -37,7 +37,7 @@ fn run<T>(work: impl Future<Output = T>) -> T {
 fn poll(fetcher: &dyn Fetcher) -> Result<Release, FetchError> {
     match run(fetcher.poll(None))? {
         Polled::Offers(release) => Ok(release),
-        Polled::Unchanged => panic!("unchanged without a revision"),
+        Polled::Unchanged | Polled::Renewed(_) => panic!("unchanged without a revision"),
     }
 }
 

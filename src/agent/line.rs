@@ -71,6 +71,10 @@ impl Line {
         let since = if ask.afresh { None } else { self.store.record().etags.get(&self.wanted.etag_key()).cloned() };
         let offered = match self.wanted.poll(&mut *self.worker, since, attend)? {
             Found::Offer(offered) => offered,
+            Found::Same(revision) => {
+                self.remember(&revision)?;
+                return Ok(Outcome::Unchanged);
+            }
             Found::Nothing(outcome) => return Ok(outcome),
         };
         let manifest = self.wanted.read(&offered, self.install.typed(), now)?;

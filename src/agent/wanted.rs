@@ -42,6 +42,8 @@ pub struct Wanted {
 pub(super) enum Found {
     /// Something to look at.
     Offer(Box<Offered>),
+    /// What was seen last time, which has another revision now.
+    Same(Revision),
     /// Nothing, and that ends the pass.
     Nothing(Outcome),
 }
@@ -70,6 +72,7 @@ impl Wanted {
         let now = Timestamp::now();
         let offered = match self.poll(worker, None, attend)? {
             Found::Offer(offered) => offered,
+            Found::Same(_) => return Ok(Outcome::Unchanged),
             Found::Nothing(outcome) => return Ok(outcome),
         };
         let manifest = self.read(&offered, program, now)?;
@@ -105,6 +108,7 @@ impl Wanted {
         let job = PollJob { source: self.source.clone(), since, want, meant, limits: self.limits.clone() };
         Ok(match worker.poll(&job, attend)? {
             PollReply::Unchanged => Found::Nothing(Outcome::Unchanged),
+            PollReply::Renewed(revision) => Found::Same(revision),
             PollReply::Offers(offered) => Found::Offer(Box::new(offered)),
             PollReply::NotReady(lacks) => Found::Nothing(Outcome::NotReady(not_ready(&lacks))),
         })

@@ -102,6 +102,8 @@ pub enum Want {
 pub enum PollReply {
     /// Nothing new since the revision that was passed in.
     Unchanged,
+    /// The same as at the revision that was passed in, which this one replaces.
+    Renewed(Revision),
     /// This is there.
     Offers(Offered),
     /// A release is listed, and what this machine needs of it is not there, or not yet.

@@ -25,7 +25,8 @@ async fn ask(registry: &Registry, job: &PollJob) -> Result<PollReply, FetchFailu
     let fetcher = open(registry, &job.source)?;
     let mut release = match fetcher.poll(job.since.as_ref()).await? {
         Polled::Unchanged if job.since.is_some() => return Ok(PollReply::Unchanged),
-        Polled::Unchanged => {
+        Polled::Renewed(revision) if job.since.is_some() => return Ok(PollReply::Renewed(revision)),
+        Polled::Unchanged | Polled::Renewed(_) => {
             let message = "the source says that nothing changed although nothing was known".to_owned();
             return Err(FetchFailure::Source { kind: Kind::Other, message, retry_after: None });
         }

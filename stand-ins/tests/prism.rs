@@ -24,7 +24,7 @@ async fn poll(source: &Url, options: &Options) -> Result<fetchd_fetchers::Releas
     let fetcher = Registry::builtin().open(source, options).unwrap();
     match fetcher.poll(None).await? {
         Polled::Offers(release) => Ok(release),
-        Polled::Unchanged => panic!("a poll without a revision is unchanged"),
+        Polled::Unchanged | Polled::Renewed(_) => panic!("a poll without a revision is unchanged"),
     }
 }
 

@@ -411,7 +411,7 @@ fn polled(source: &Url, options: &Options) -> Bytes {
     let fetcher = Registry::builtin().open(source, options).unwrap();
     match runtime.block_on(fetcher.poll(None)).unwrap() {
         Polled::Offers(release) => release.document.unwrap(),
-        Polled::Unchanged => panic!("unchanged, and nothing was seen before"),
+        Polled::Unchanged | Polled::Renewed(_) => panic!("unchanged, and nothing was seen before"),
     }
 }
 

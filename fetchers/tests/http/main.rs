@@ -39,7 +39,7 @@ fn poll(fetcher: &dyn Fetcher, since: Option<&Revision>) -> Result<Polled, Fetch
 fn offered(fetcher: &dyn Fetcher) -> Release {
     match poll(fetcher, None).unwrap() {
         Polled::Offers(release) => release,
-        Polled::Unchanged => panic!("unchanged without a revision"),
+        Polled::Unchanged | Polled::Renewed(_) => panic!("unchanged without a revision"),
     }
 }
 

@@ -175,7 +175,7 @@ impl Run<'_> {
                 let asset = only(&release)?;
                 Ok(Location { fetcher, release, asset, id })
             }
-            Polled::Unchanged => Err(refused("which shows nothing")),
+            Polled::Unchanged | Polled::Renewed(_) => Err(refused("which shows nothing")),
         }
     }
 

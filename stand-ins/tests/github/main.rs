@@ -66,7 +66,7 @@ fn poll(fetcher: &dyn Fetcher, since: Option<&Revision>) -> Result<Polled, Fetch
 fn offered(fetcher: &dyn Fetcher) -> Release {
     match poll(fetcher, None).unwrap() {
         Polled::Offers(release) => release,
-        Polled::Unchanged => panic!("unchanged without a revision"),
+        Polled::Unchanged | Polled::Renewed(_) => panic!("unchanged without a revision"),
     }
 }
 
@@ -75,7 +75,7 @@ fn tag(fetcher: &dyn Fetcher) -> String {
 }
 
 fn unchanged(fetcher: &dyn Fetcher, since: &Release) -> bool {
-    matches!(poll(fetcher, Some(&since.revision)).unwrap(), Polled::Unchanged)
+    matches!(poll(fetcher, Some(&since.revision)).unwrap(), Polled::Unchanged | Polled::Renewed(_))
 }
 
 fn name(text: &str) -> AssetName {

@@ -46,6 +46,25 @@ fn a_poll_is_conditional_and_not_modified_is_unchanged() {
     assert_eq!((github.requests()[1].status, github.requests().len()), (304, 2));
 }
 
+/// A host's own download changes the counter and with it the ETag: kept, the old one would cost a whole
+/// answer and a request of the quota at every poll from then on.
+#[test]
+fn after_a_download_the_revision_is_renewed_once_and_polls_are_free_again() {
+    let github = github();
+    github.token("right");
+    let (_kept, path) = token_file("right");
+    let fetcher = fetcher(&github, &[("token_file", &path)]);
+    let release = offered(&*fetcher);
+    read(&*fetcher, &release, "app");
+    let Polled::Renewed(revision) = poll(&*fetcher, Some(&release.revision)).unwrap() else { panic!("not renewed") };
+    let (used, asked) = (github.used(Some("right")), github.requests().len());
+    for _ in 0..3 {
+        assert!(matches!(poll(&*fetcher, Some(&revision)).unwrap(), Polled::Unchanged));
+    }
+    assert_eq!(github.used(Some("right")), used);
+    assert!(github.requests()[asked..].iter().all(|request| request.status == 304));
+}
+
 #[test]
 fn a_download_that_is_counted_does_not_make_another_release() {
     let github = github();
@@ -127,7 +146,9 @@ fn another_pattern_or_channel_over_the_same_list_is_another_question() {
                 known = release;
             }
             // The same release by another question.
-            Polled::Unchanged => assert_eq!(known.label.as_deref(), Some(expected), "{question:?}"),
+            Polled::Unchanged | Polled::Renewed(_) => {
+                assert_eq!(known.label.as_deref(), Some(expected), "{question:?}")
+            }
         }
     }
 }

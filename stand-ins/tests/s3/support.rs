@@ -42,7 +42,7 @@ pub(crate) fn name(text: &str) -> AssetName {
 pub(crate) async fn offered(fetcher: &dyn Fetcher) -> Release {
     match fetcher.poll(None).await.unwrap() {
         Polled::Offers(release) => release,
-        Polled::Unchanged => panic!("a poll without a revision is unchanged"),
+        Polled::Unchanged | Polled::Renewed(_) => panic!("a poll without a revision is unchanged"),
     }
 }
 
