@@ -146,8 +146,9 @@ pub(super) const VERBS: &[Verb] = &[
     Verb {
         name: "publish",
         about: "Publish artifacts as a signed release",
-        long: "Copies the artifacts into the directory, adds the release to the channel's manifest, signs it and \
-               replaces the bundle last, so that no reader sees half a release.",
+        long: "Puts the artifacts into the directory or the bucket, adds the release to the channel's manifest, signs it \
+               and replaces the bundle last, so that no reader sees half a release. In a repository on GitHub it makes a \
+               release instead, which becomes public last.",
         example: "fetchd publish --to /srv/dl/web --secret-key release.key --product web --release 1.4.2 \
                   x86_64-unknown-linux-gnu=target/release/web",
         group: Some("Release"),
