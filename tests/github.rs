@@ -140,7 +140,7 @@ fn r66_a_release_whose_files_are_not_all_there_is_not_ready_and_then_goes_live()
     let release = |tag: &str| github.release(REPOSITORY, tag);
     release("v1.1.0").publish();
     for (step, expected) in
-        [("nothing", "it shows nothing"), ("open", "still being uploaded"), ("unsigned", ".minisig`")]
+        [("nothing", "it shows nothing"), ("open", "which is being uploaded"), ("unsigned", ".minisig`")]
     {
         github.delete_release(REPOSITORY, "v1.1.0");
         match step {

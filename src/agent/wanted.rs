@@ -159,7 +159,7 @@ fn not_ready(lacks: &NotReady) -> Reported {
     Reported {
         code: "source.not_ready".to_owned(),
         exit: Exit::Done,
-        message: format!("{release} has no {} (yet); it shows {shown}", lacks.missing),
+        message: format!("{release} still lacks {}; it shows {shown}", lacks.missing),
         hint: Some(
             "it is looked at again; if its files are called otherwise, say how with `--asset PATTERN`".to_owned(),
         ),

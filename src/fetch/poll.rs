@@ -45,7 +45,7 @@ async fn ask(registry: &Registry, job: &PollJob) -> Result<PollReply, FetchFailu
         }
     };
     if !is_there(&release, &asset) {
-        return Ok(not_ready(&release, format!("`{asset}`: it is still being uploaded")));
+        return Ok(not_ready(&release, format!("`{asset}`, which is being uploaded")));
     }
     let (mut document, mut signature) = (None, None);
     match job.want {
@@ -68,7 +68,7 @@ async fn ask(registry: &Registry, job: &PollJob) -> Result<PollReply, FetchFailu
 impl PollJob {
     fn described(&self) -> String {
         match self.want {
-            Want::Document => format!("bundle `{}.fetchd`", self.meant.channel),
+            Want::Document => format!("the bundle `{}.fetchd`", self.meant.channel),
             Want::Sidecar | Want::Nothing => self.meant.described(),
         }
     }

@@ -68,8 +68,8 @@ impl Meant {
     /// What this machine looks for, for a message.
     pub(super) fn described(&self) -> String {
         match &self.pattern {
-            Some(pattern) => format!("asset that looks like `{pattern}`"),
-            None => format!("asset of `{}` for `{}`", self.product, self.target),
+            Some(pattern) => format!("an asset that looks like `{pattern}`"),
+            None => format!("an asset of `{}` for `{}`", self.product, self.target),
         }
     }
 

@@ -93,7 +93,7 @@ fn among_several_assets_the_bundle_is_named_after_the_channel() {
         ..job(directory.path(), document(), &options)
     };
     let PollReply::NotReady(lacks) = run(&beta).unwrap() else { panic!() };
-    assert_eq!(lacks.missing, "bundle `beta.fetchd`");
+    assert_eq!(lacks.missing, "the bundle `beta.fetchd`");
     assert_eq!(lacks.shown.len(), 2);
 }
 
@@ -109,7 +109,7 @@ fn assets_that_fit_equally_well_are_listed() {
 fn r66_a_listed_release_without_our_asset_or_its_signature_is_not_ready() {
     let directory = tempfile::tempdir().unwrap();
     for (assets, missing) in [
-        ("assets=app-darwin-arm64,app-windows-amd64.zip", "asset of `app` for `x86_64-unknown-linux-gnu`"),
+        ("assets=app-darwin-arm64,app-windows-amd64.zip", "an asset of `app` for `x86_64-unknown-linux-gnu`"),
         ("assets=app-linux-amd64,app-darwin-arm64.minisig", "`app-linux-amd64.minisig`"),
     ] {
         let PollReply::NotReady(lacks) = run(&job(directory.path(), sidecar(), &[assets])).unwrap() else { panic!() };
