@@ -134,12 +134,16 @@ fn r66_a_release_whose_files_are_not_all_there_is_not_ready_and_then_goes_live()
     };
     let release = |tag: &str| github.release(REPOSITORY, tag);
     release("v1.1.0").publish();
-    for (step, expected) in
-        [("nothing", "it shows nothing"), ("open", "still being uploaded"), ("unsigned", ".minisig`")]
-    {
+    for (step, expected) in [
+        ("nothing", "it shows nothing"),
+        ("begun", ".minisig`"),
+        ("open", "still being uploaded"),
+        ("unsigned", ".minisig`"),
+    ] {
         github.delete_release(REPOSITORY, "v1.1.0");
         match step {
             "nothing" => release("v1.1.0").publish(),
+            "begun" => release("v1.1.0").open_asset(&asset).starter_asset(&sidecar).publish(),
             "open" => release("v1.1.0").open_asset(&asset).asset(&sidecar, &signature).publish(),
             _ => release("v1.1.0").asset(&asset, &archive).starter_asset(&sidecar).publish(),
         };
