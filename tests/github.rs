@@ -139,12 +139,16 @@ fn r66_a_release_whose_files_are_not_all_there_is_not_ready_and_then_goes_live()
     };
     let release = |tag: &str| github.release(REPOSITORY, tag);
     release("v1.1.0").publish();
-    for (step, expected) in
-        [("nothing", "it shows nothing"), ("open", "which is being uploaded"), ("unsigned", ".minisig`")]
-    {
+    for (step, expected) in [
+        ("nothing", "it shows nothing"),
+        ("begun", ".minisig`"),
+        ("open", "which is being uploaded"),
+        ("unsigned", ".minisig`"),
+    ] {
         github.delete_release(REPOSITORY, "v1.1.0");
         match step {
             "nothing" => release("v1.1.0").publish(),
+            "begun" => release("v1.1.0").open_asset(&asset).starter_asset(&sidecar).publish(),
             "open" => release("v1.1.0").open_asset(&asset).asset(&sidecar, &signature).publish(),
             _ => release("v1.1.0").asset(&asset, &archive).starter_asset(&sidecar).publish(),
         };
@@ -158,6 +162,25 @@ fn r66_a_release_whose_files_are_not_all_there_is_not_ready_and_then_goes_live()
     let output = apply();
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     assert_eq!(fs::read(site.program()).unwrap(), site.binary(&Trailer::version("1.1.0")));
+}
+
+/// Each download is counted, and GitHub's ETag changes with the count: the release is the same all the same.
+#[test]
+fn a_download_that_broke_off_is_resumed_at_the_next_pass() {
+    let (site, github) = site();
+    publish(&site, &github, &Trailer::version("1.1.0"));
+    // After the signature and the checksums: the archive.
+    github.inject(On::storage().after(2).times(1), Fault::Reset);
+    let apply = || site.command("apply", &["--", site.program().to_str().unwrap()]).output().unwrap();
+    let output = apply();
+    assert_eq!(output.status.code(), Some(30), "{}", text(&output));
+    github.clear_requests();
+    let output = apply();
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert_eq!(fs::read(site.program()).unwrap(), site.binary(&Trailer::version("1.1.0")));
+    let resumed: Vec<u16> =
+        github.requests().iter().filter(|r| r.header("range").is_some()).map(|r| r.status).collect();
+    assert!(resumed.contains(&206), "{resumed:?}: it began again from the first byte");
 }
 
 #[test]

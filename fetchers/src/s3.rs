@@ -7,6 +7,7 @@
 mod bucket;
 mod client;
 pub mod error;
+mod held;
 mod mark;
 mod open;
 mod parts;

@@ -154,7 +154,7 @@ impl Line {
     fn download_job(&self, offered: &Offered, chosen: &Chosen) -> DownloadJob {
         let key = match chosen.sha256() {
             Some(sha256) => sha256,
-            None => Sha256::of(format!("{}\n{}", offered.release.revision.0, offered.asset).as_bytes()),
+            None => offered.key(),
         };
         DownloadJob {
             source: self.wanted.source.clone(),

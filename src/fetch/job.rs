@@ -136,6 +136,20 @@ pub struct Offered {
     pub signature: Option<Vec<u8>>,
 }
 
+impl Offered {
+    /// Names the artifact where no digest of it is signed: the same one again gets the same name.
+    ///
+    /// A revision may be another each time the artifact is downloaded (GitHub's ETag counts), so what
+    /// the source shows of the asset itself goes before it. That the bytes of a partial file belong to
+    /// it is for the validator beside them to say, and whether all are right for the signature.
+    pub fn key(&self) -> Sha256 {
+        let listed = self.release.assets.iter().find(|listed| listed.name == self.asset);
+        let shown = listed.and_then(|listed| Some((listed.handle.as_ref()?, listed.size, &listed.digest)));
+        let of = shown.map_or_else(|| self.release.revision.0.clone(), |shown| format!("{shown:?}"));
+        Sha256::of(format!("{of}\n{}", self.asset).as_bytes())
+    }
+}
+
 /// Bring an artifact into staging.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DownloadJob {

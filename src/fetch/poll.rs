@@ -49,13 +49,24 @@ async fn ask(registry: &Registry, job: &PollJob) -> Result<PollReply, FetchFailu
     }
     let (mut document, mut signature) = (None, None);
     match job.want {
-        Want::Document => document = Some(manifest(&*fetcher, &release, &asset, shown).await?),
+        Want::Document => match manifest(&*fetcher, &release, &asset, shown).await {
+            Err(FetchFailure::Source { kind: Kind::NotFound, .. }) if lists(&release) => {
+                return Ok(not_ready(&release, format!("`{asset}`")));
+            }
+            read => document = Some(read?),
+        },
         Want::Sidecar => {
             let name = sidecar_name(&asset)?;
             if lists(&release) && !is_there(&release, &name) {
                 return Ok(not_ready(&release, format!("`{name}`")));
             }
-            signature = Some(sidecar(&*fetcher, &release, &name).await?);
+            match sidecar(&*fetcher, &release, &name).await {
+                // Where nothing is uploaded yet, no handle tells so.
+                Err(FetchFailure::NotReady { .. }) if lists(&release) => {
+                    return Ok(not_ready(&release, format!("`{name}`")));
+                }
+                read => signature = Some(read?),
+            }
         }
         Want::Nothing => {}
     }

@@ -4,9 +4,10 @@
 
 use std::io::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use fetchd_fetchers::Kind;
+use fetchd_fetchers::conformance::scripted::{ScriptedOrigin, Step};
 use fetchd_fetchers::s3::settings::Settings;
 use fetchd_fetchers::s3::{Bucket, Compared, Content, Created, Labels, Replaced, UPLOAD_LIMIT};
 use fetchd_stand_ins::s3::{Fault, Operation, Refusal, S3Server, VERSIONED, When};
@@ -131,6 +132,30 @@ async fn without_checksums_the_bytes_themselves_are_compared() {
     assert_eq!(bucket.compare("parts", 6_000_000, sha256).await.unwrap(), Compared::Same);
     let with = self::bucket(&server).await;
     assert_eq!(with.compare("parts", 6_000_000, sha256).await.unwrap(), Compared::Same);
+}
+
+/// A publisher compares what is there already: it must not read for as long as the store likes to send.
+#[tokio::test]
+async fn a_body_without_end_is_other_bytes_as_soon_as_it_is_too_long() {
+    let origin = ScriptedOrigin::start();
+    origin.put("/releases/app", "bytes and more");
+    // The answer to a `HEAD`.
+    origin.script("/releases/app", vec![Step::header("Content-Length", "5")]);
+    let endless =
+        vec![Step::WithoutHeader("Content-Length".to_owned()), Step::Send(6), Step::Stall(Duration::from_secs(3600))];
+    origin.script("/releases/app", endless);
+    let given = [
+        ("endpoint", origin.url("").to_string()),
+        ("unsigned", "true".into()),
+        ("proxy", "none".into()),
+        ("timeout", "5s".into()),
+    ];
+    let options = given.map(|(name, value)| (name.to_owned(), vec![value])).into();
+    let url = url::Url::parse("s3://releases/app").unwrap();
+    let bucket = Bucket::open(Settings::read(&url, &options).unwrap()).await.unwrap();
+    let compared = bucket.compare("app", 5, Sha256::digest(b"bytes").into()).await.unwrap();
+    assert!(matches!(compared, Compared::Other), "{compared:?}");
+    assert_eq!(origin.requests().iter().map(|r| r.method.clone()).collect::<Vec<_>>(), ["HEAD", "GET"]);
 }
 
 #[tokio::test]

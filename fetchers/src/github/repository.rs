@@ -228,7 +228,11 @@ impl Repository {
         self.in_time(async {
             let url = self.api.url(&["releases", &release.id.to_string()]);
             let answer = self.call(Method::PATCH, &url, Some(&fields)).await?;
-            self.api.json(answer).await.map(hosted)
+            let public = self.api.json(answer).await.map(hosted)?;
+            match public.draft {
+                false => Ok(public),
+                true => Err(self.api.error(Kind::Incomplete, "the release is a draft still")),
+            }
         })
         .await
     }

@@ -220,9 +220,13 @@ impl Bucket {
             return Ok(Compared::Absent);
         };
         let (at, mut hash) = (self.url_of(key), sha2::Sha256::new());
-        // Not limited as a whole, since it may be large: the read time-out ends a silence.
+        let mut left = size;
+        // Not limited in time as a whole, since it may be large: the read time-out ends a silence.
         while let Some(piece) = self.in_time(key, async { Ok(output.body.next().await) }).await? {
-            hash.update(piece.map_err(|_| cut_short(&at))?);
+            let piece = piece.map_err(|_| cut_short(&at))?;
+            let Some(rest) = left.checked_sub(piece.len() as u64) else { return Ok(Compared::Other) };
+            left = rest;
+            hash.update(piece);
         }
         let there: [u8; 32] = hash.finalize().into();
         Ok(verdict(there == sha256))

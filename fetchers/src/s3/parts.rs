@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt};
 
+use super::held::Held;
 use super::mark::Mark;
 use super::open::Object;
 use crate::error::FetchError;
@@ -35,12 +36,14 @@ pub(super) struct Parts {
 struct Part {
     /// `None` once it has ended.
     chunks: Option<Chunks>,
-    held: VecDeque<Result<Bytes, FetchError>>,
+    held: Held,
+    /// What it ended with, once what is held has been passed on.
+    failed: Option<FetchError>,
 }
 
 impl Part {
     fn of(chunks: Chunks) -> Part {
-        Part { chunks: Some(chunks), held: VecDeque::new() }
+        Part { chunks: Some(chunks), held: Held::default(), failed: None }
     }
 
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, FetchError>>> {
@@ -52,10 +55,18 @@ impl Part {
         polled
     }
 
+    /// The next of what was read ahead.
+    fn waiting(&mut self) -> Option<Result<Bytes, FetchError>> {
+        self.held.pop().map(Ok).or_else(|| self.failed.take().map(Err))
+    }
+
     /// Holds whatever there is by now.
     fn read_ahead(&mut self, cx: &mut Context<'_>) {
         while let Poll::Ready(Some(chunk)) = self.poll_chunk(cx) {
-            self.held.push_back(chunk);
+            match chunk {
+                Ok(chunk) => self.held.push(chunk),
+                Err(error) => self.failed = Some(error),
+            }
         }
     }
 }
@@ -88,7 +99,7 @@ impl Stream for Parts {
                 behind.read_ahead(cx);
             }
             let Some(now) = parts.under_way.front_mut() else { return Poll::Ready(None) };
-            let chunk = match now.held.pop_front() {
+            let chunk = match now.waiting() {
                 Some(chunk) => Some(chunk),
                 None => std::task::ready!(now.poll_chunk(cx)),
             };

@@ -104,6 +104,11 @@ impl Settings {
             return Err(ConfigError::new("`unsigned` is set beside credentials")
                 .hint("leave out `unsigned`, or the keys and the profile"));
         }
+        let (connections, part_size) = (connections(options)?, part_size(options)?);
+        if part_size.saturating_mul(connections as u64) > MOST_IN_MEMORY {
+            return Err(ConfigError::new("`part_size` times `connections` is more than 256 MiB, all of it memory")
+                .hint("make one of them smaller"));
+        }
         let endpoint = endpoint(options)?;
         let customer_key = CustomerKey::read(options)?;
         if customer_key.is_some() && endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme() == "http") {
@@ -124,8 +129,8 @@ impl Settings {
             keys,
             customer_key,
             validates: validates(options)?,
-            connections: connections(options)?,
-            part_size: part_size(options)?,
+            connections,
+            part_size,
             connect_timeout: positive(options, "connect_timeout", 10)?,
             read_timeout: positive(options, "read_timeout", 30)?,
             timeout: positive(options, "timeout", 30)?,
@@ -269,6 +274,9 @@ const PART_SIZES: std::ops::RangeInclusive<u64> = 64 * 1024..=64 * 1024 * 1024;
 /// What a part is where nothing is configured. Four of them and a client come to less than 48 MiB,
 /// whatever the reader's pace.
 const PART_SIZE: u64 = 4 * 1024 * 1024;
+
+/// What the parts of a download may take together, in bytes: a worker has 1 GiB for everything.
+const MOST_IN_MEMORY: u64 = 256 * 1024 * 1024;
 
 fn part_size(options: Known<'_>) -> Result<u64, ConfigError> {
     let Some(text) = options.one("part_size")? else { return Ok(PART_SIZE) };

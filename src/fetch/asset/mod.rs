@@ -46,7 +46,7 @@ impl Meant {
     /// checksum, a package or a script.
     pub(super) fn artifact(&self, release: &Release) -> Result<AssetName, NoChoice> {
         match (&self.pattern, release.assets.as_slice()) {
-            (Some(pattern), _) => self.matching(pattern, release),
+            (Some(pattern), _) => self.matching(pattern, release, |name| !name::is_sidecar(name)),
             (None, [only]) if !lists(release) => Ok(only.name.clone()),
             (None, _) => self.best(release),
         }
@@ -55,7 +55,7 @@ impl Meant {
     /// The bundle: the only asset, or the one that is named after the channel.
     pub(super) fn bundle(&self, release: &Release) -> Result<AssetName, NoChoice> {
         match (&self.pattern, release.assets.as_slice()) {
-            (Some(pattern), _) => self.matching(pattern, release),
+            (Some(pattern), _) => self.matching(pattern, release, |name| !name.ends_with(".minisig")),
             (None, [only]) if !lists(release) => Ok(only.name.clone()),
             (None, assets) => {
                 let wanted = format!("{}.fetchd", self.channel);
@@ -73,11 +73,16 @@ impl Meant {
         }
     }
 
-    fn matching(&self, pattern: &AssetPattern, release: &Release) -> Result<AssetName, NoChoice> {
+    fn matching(
+        &self,
+        pattern: &AssetPattern,
+        release: &Release,
+        possible: impl Fn(&str) -> bool,
+    ) -> Result<AssetName, NoChoice> {
         let version = self.version(release);
         for target in name::acceptable(&self.target) {
             let fits = |asset: &&Asset| {
-                !name::is_sidecar(asset.name.as_str())
+                possible(asset.name.as_str())
                     && pattern.matches(asset.name.as_str(), &self.product, &target, version.as_deref())
             };
             let found: Vec<&Asset> = release.assets.iter().filter(fits).collect();

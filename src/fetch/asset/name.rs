@@ -168,7 +168,11 @@ impl Reading {
         }
         let (os, arch) = parts(target);
         let musl_here = target.contains("musl");
-        let said = words(&rest);
+        let all = words(&rest);
+        // A product may itself be called after a system.
+        let own = words(&product.to_ascii_lowercase());
+        let begins = all.starts_with(&own);
+        let said = if begins { &all[own.len()..] } else { &all[..] };
         let about = |all: &'static [Spelling]| -> Vec<&'static str> {
             let named = |word: &String| all.iter().find(|one| one.words.contains(&word.as_str())).map(|one| one.name);
             said.iter().filter_map(named).collect()
@@ -199,11 +203,7 @@ impl Reading {
                 || word.starts_with("universal")
                 || word.bytes().all(|b| b.is_ascii_digit())
         };
-        // A product may itself be called after a system.
-        let own = words(&product.to_ascii_lowercase());
-        let begins = said.starts_with(&own);
-        let left = if begins { &said[own.len()..] } else { &said[..] };
-        let left: Vec<&String> = left.iter().filter(|word| !known(word)).collect();
+        let left: Vec<&String> = said.iter().filter(|word| !known(word)).collect();
         let product = match (begins, left.is_empty()) {
             (true, true) => Fit::Exact,
             (true, false) | (false, true) => Fit::Similar,

@@ -158,6 +158,29 @@ fn a_pattern_says_which_it_is() {
 }
 
 #[test]
+fn a_pattern_can_name_a_bundle() {
+    let listed = release(&["app-stable.fetchd", "app-beta.fetchd", "app-linux-amd64"]);
+    let found = meant(LINUX, Some("app-stable.fetchd")).bundle(&listed);
+    assert_eq!(found.map(String::from).as_deref(), Ok("app-stable.fetchd"));
+    let artifact = meant(LINUX, Some("app-*")).artifact(&listed);
+    assert_eq!(artifact.map(String::from).as_deref(), Ok("app-linux-amd64"));
+}
+
+#[test]
+fn a_product_may_be_called_after_a_system_or_a_processor() {
+    for product in ["mac-tools", "win", "arm-server", "linux-musl-kit"] {
+        let meant = Meant { product: product.to_owned(), ..meant(LINUX, None) };
+        let names = [format!("{product}-1.4.2-x86_64-unknown-linux-gnu"), format!("{product}-aarch64-apple-darwin")];
+        let listed = release(&[&names[0], &names[1]]);
+        assert_eq!(meant.artifact(&listed).map(String::from), Ok(names[0].clone()));
+        assert_eq!(
+            Meant { target: MAC.to_owned(), ..meant.clone() }.artifact(&listed).map(String::from),
+            Ok(names[1].clone())
+        );
+    }
+}
+
+#[test]
 fn a_pattern_for_glibc_takes_musl_second() {
     let musl = meant(LINUX, Some("app-{target}.tar.gz")).artifact(&release(&["app-x86_64-unknown-linux-musl.tar.gz"]));
     assert_eq!(musl.unwrap().as_str(), "app-x86_64-unknown-linux-musl.tar.gz");

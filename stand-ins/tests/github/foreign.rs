@@ -71,6 +71,23 @@ fn nothing_is_uploaded_to_a_foreign_address() {
 }
 
 #[test]
+fn a_release_that_stays_a_draft_is_not_called_published() {
+    let (api, away) = published();
+    api.put("/repos/fetchd/app/releases/tags/v1.0.0", release(&away).to_string());
+    let mut draft = release(&away);
+    draft["draft"] = true.into();
+    api.script("/repos/fetchd/app/releases/1", vec![Step::Status(200), Step::Instead(draft.to_string().into_bytes())]);
+    let (_directory, token) = token_file("hunter2");
+    let repository = Repository::open(&source(&api), &options(&[("token_file", &token)])).unwrap();
+    let error = run(async {
+        let found = repository.release_by_tag("v1.0.0").await.unwrap().unwrap();
+        repository.publish(&found).await.unwrap_err()
+    });
+    assert_eq!(error.kind(), Kind::Incomplete, "{error}");
+    assert!(error.to_string().ends_with("the release is a draft still"), "{error}");
+}
+
+#[test]
 fn an_organisation_that_asks_for_single_sign_on_is_named() {
     let (api, _away) = published();
     let sso = Step::header("X-GitHub-SSO", "required; url=https://github.com/orgs/x/sso?authorization_request=hunter3");

@@ -93,6 +93,14 @@ fn values_that_cannot_work_are_refused_by_name() {
 }
 
 #[test]
+fn parts_fit_into_the_memory_of_a_worker() {
+    let message = refused("s3://b/k", &[("part_size", "64MiB"), ("connections", "16")]);
+    assert_eq!(message, "`part_size` times `connections` is more than 256 MiB, all of it memory");
+    assert!(read("s3://b/k", &[("part_size", "64MiB")]).is_ok());
+    assert!(read("s3://b/k", &[("part_size", "16MiB"), ("connections", "16")]).is_ok());
+}
+
+#[test]
 fn an_access_key_is_whole() {
     for part in [&[("access_key_id", "AK")][..], &[("secret_access_key", "hunter2")], &[("session_token", "hunter2")]] {
         assert_eq!(refused("s3://b/k", part), "an access key is given in part");
