@@ -23,6 +23,8 @@ const HEADER: &str = "hunter2-in-a-header-file";
 const WRONG: &str = "hunter3-which-is-wrong";
 const REPOSITORY: &str = "acme/app";
 
+type Show<'a> = Box<dyn Fn(&Path, &str) + 'a>;
+
 /// A source with a secret, and what its place can be made to do.
 struct Case<'a> {
     name: &'a str,
@@ -37,7 +39,7 @@ struct Case<'a> {
     /// How often the whole run says that the secret travels unencrypted.
     warned: usize,
     /// Shows what is in a directory.
-    show: Box<dyn Fn(&Path, &str) + 'a>,
+    show: Show<'a>,
     deny: Box<dyn Fn() + 'a>,
 }
 
