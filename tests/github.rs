@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use fetchd::clock::Timestamp;
 use fetchd::demo::Trailer;
+use fetchd::failure::Reported;
 use fetchd::load::{Load, LoadPlan, Target};
 use fetchd::publish::host_target;
 use fetchd_stand_ins::github::{Fault, GitHub, On};
@@ -215,11 +216,11 @@ fn r63_an_exhausted_quota_is_waited_for_and_stops_nothing_else() {
     publish(&site, &github, &Trailer::version("1.1.0"));
     github.inject(On::api("*"), Fault::PrimaryLimit(Duration::from_secs(2400)));
     let mut fetchd = site.run(&[]);
-    let status = fetchd.wait("it is told", |status| {
-        status.updates.last.as_ref().is_some_and(|l| l.error.as_ref().is_some_and(|e| e.code == "source.throttled"))
+    fetchd.wait("it is told, and waits", |status| {
+        let told = |error: &Reported| error.code == "source.throttled";
+        status.updates.last.as_ref().is_some_and(|last| last.error.as_ref().is_some_and(told))
+            && status.updates.next_poll.is_some_and(|next| next.since(Timestamp::now()) > Duration::from_secs(2000))
     });
-    let next = status.updates.next_poll.unwrap();
-    assert!(next.since(Timestamp::now()) > Duration::from_secs(2000), "{status:#?}");
     let asked = github.requests().len();
     // The loop does not sleep: it answers, restarts and ends at once.
     let output = fetchd.fetchd("restart", &[]);
