@@ -13,10 +13,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fetchd::digest::Sha256;
-use fetchd::fetch::{DownloadJob, Limits, ProcessWorker, Settings, Source, Unattended, Worker as _};
-use fetchd_fetchers::{Options, Release, Revision};
+use fetchd::fetch::Source;
+use fetchd_fetchers::Options;
+use support::fetched::fetch;
 use support::peer::Peer;
-use support::{PATIENCE, fetchd, print_machine, process, setting};
+use support::{print_machine, setting};
 
 const ROUNDS: usize = 3;
 
@@ -36,7 +37,7 @@ fn main() {
     let (mut curl, mut both, mut worker) = (Duration::MAX, Duration::MAX, Duration::MAX);
     let (mut peak, mut cpu) = (0, u64::MAX);
     for _ in 0..ROUNDS {
-        let fetched = fetch(&peer, directory.path(), mib << 20, expected);
+        let fetched = fetch(source(&peer), directory.path(), mib << 20, expected);
         worker = worker.min(fetched.0);
         peak = peak.max(fetched.1);
         cpu = cpu.min(fetched.2);
@@ -79,31 +80,8 @@ fn fill(path: &Path, mib: u64) {
     file.sync_all().unwrap();
 }
 
-/// Time, peak RSS in KiB and CPU time in nanoseconds of a worker process that starts, downloads and hashes.
-fn fetch(peer: &Peer, directory: &Path, size: u64, sha256: Sha256) -> (Duration, u64, u64) {
-    let staging = directory.join("staging");
-    let job = DownloadJob {
-        source: Source { url: peer.url("artifact").parse().unwrap(), options: Options::new() },
-        release: Release { revision: Revision("any".to_owned()), label: None, assets: Vec::new(), document: None },
-        urls: vec!["artifact".to_owned()],
-        size: Some(size),
-        sha256: Some(sha256),
-        staging: staging.clone(),
-        limits: Limits { total: 10 * PATIENCE, ..Limits::default() },
-        key: "artifact".to_owned(),
-    };
-    let mut worker = ProcessWorker::new(fetchd(), &staging, Settings::default());
-    let begun = Instant::now();
-    let downloaded = worker.download(&job, &mut Unattended).unwrap();
-    let time = begun.elapsed();
-    assert_eq!((downloaded.size, downloaded.sha256, downloaded.resumed_from), (size, sha256, 0));
-    let id = worker.id().expect("the worker waits for its next job");
-    let (peak, cpu) = (process::status(id, "VmHWM:"), process::cpu_ns(id));
-    worker.dismiss();
-    for left in fs::read_dir(&staging).unwrap() {
-        fs::remove_file(left.unwrap().path()).unwrap();
-    }
-    (time, peak, cpu)
+fn source(peer: &Peer) -> Source {
+    Source { url: peer.url("artifact").parse().unwrap(), options: Options::new() }
 }
 
 fn curl_and_sha256sum(url: &str, to: &Path, sha256: Sha256) -> (Duration, Duration) {

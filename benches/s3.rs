@@ -14,11 +14,12 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use fetchd::digest::Sha256;
-use fetchd::fetch::{DownloadJob, Limits, ProcessWorker, Settings, Source, Unattended, Worker as _};
-use fetchd_fetchers::{Options, Release, Revision};
+use fetchd::fetch::Source;
+use fetchd_fetchers::Options;
 use fetchd_stand_ins::s3::{ACCESS_KEY, RELEASES, S3Server, SECRET_KEY};
 use fetchd_stand_ins::seaweed::Seaweed;
-use support::{PATIENCE, fetchd, print_machine, process, setting};
+use support::fetched::fetch;
+use support::{print_machine, setting};
 use url::Url;
 
 const ROUNDS: usize = 3;
@@ -59,6 +60,10 @@ fn object() -> String {
 }
 
 impl Place {
+    fn follow(&self) -> Source {
+        Source { url: self.source.clone(), options: self.options.clone() }
+    }
+
     fn aws(&self) -> Command {
         let mut aws = Command::new("aws");
         aws.arg("--endpoint-url").arg(self.endpoint.as_str());
@@ -81,7 +86,7 @@ fn compare(name: &str, place: &Place, directory: &Path, mib: u64, sha256: Sha256
     let (mut worker, mut aws, mut rclone) = (Duration::MAX, Duration::MAX, None::<Duration>);
     let (mut peak, mut cpu) = (0, u64::MAX);
     for _ in 0..ROUNDS {
-        let done = fetch(place, directory, mib << 20, sha256);
+        let done = fetch(place.follow(), directory, mib << 20, sha256);
         worker = worker.min(done.0);
         peak = peak.max(done.1);
         cpu = cpu.min(done.2);
@@ -111,33 +116,6 @@ fn compare(name: &str, place: &Place, directory: &Path, mib: u64, sha256: Sha256
     println!("worker, CPU time                       {:>9.2} s", cpu as f64 / 1e9);
     let verdict = if peak <= GOAL { "met" } else { "MISSED" };
     println!("worker, peak RSS                       {:>9.1} MB, goal 48 MB: {verdict}", peak as f64 / 1024.0);
-}
-
-/// Time, peak RSS in KiB and CPU time in nanoseconds of a worker process that starts, downloads and hashes.
-fn fetch(place: &Place, directory: &Path, size: u64, sha256: Sha256) -> (Duration, u64, u64) {
-    let staging = directory.join("staging");
-    let job = DownloadJob {
-        source: Source { url: place.source.clone(), options: place.options.clone() },
-        release: Release { revision: Revision(String::new()), label: None, assets: Vec::new(), document: None },
-        urls: vec!["artifact".to_owned()],
-        size: Some(size),
-        sha256: Some(sha256),
-        staging: staging.clone(),
-        limits: Limits { total: 10 * PATIENCE, ..Limits::default() },
-        key: "artifact".to_owned(),
-    };
-    let mut worker = ProcessWorker::new(fetchd(), &staging, Settings::default());
-    let begun = Instant::now();
-    let downloaded = worker.download(&job, &mut Unattended).unwrap();
-    let time = begun.elapsed();
-    assert_eq!((downloaded.size, downloaded.sha256, downloaded.resumed_from), (size, sha256, 0));
-    let id = worker.id().expect("the worker waits for its next job");
-    let (peak, cpu) = (process::status(id, "VmHWM:"), process::cpu_ns(id));
-    worker.dismiss();
-    for left in fs::read_dir(&staging).unwrap() {
-        fs::remove_file(left.unwrap().path()).unwrap();
-    }
-    (time, peak, cpu)
 }
 
 /// How long `command` takes to bring the object to `fetched`.
