@@ -85,7 +85,7 @@ impl Origin {
         (state.held, state.halfway) = (Some(name.to_owned()), false);
     }
 
-    /// Whether somebody has been sent the first half of what is held.
+    /// Whether somebody has been sent the first half of what is held, and of nothing else.
     pub(super) fn is_halfway(&self) -> bool {
         self.shared.state().halfway
     }
@@ -166,8 +166,10 @@ impl Shared {
         let middle = (total / 2).saturating_sub(start);
         io::copy(&mut (&mut file).take(middle), stream)?;
         let held = |state: &mut State| {
-            state.halfway = true;
-            state.held.as_deref() == Some(name)
+            // A file that was published before may still be asked for: its half is not the one that is waited for.
+            let held = state.held.as_deref() == Some(name);
+            state.halfway |= held;
+            held
         };
         drop(self.changed.wait_timeout_while(self.state(), HOLD, held));
         io::copy(&mut file, stream)?;
