@@ -9,9 +9,11 @@
 
 mod base64;
 pub mod bundle;
+mod chain;
 mod choice;
 pub mod choose;
 mod comment;
+mod document;
 mod floor;
 mod json;
 mod keys;
@@ -28,9 +30,11 @@ pub(crate) mod sample;
 
 #[cfg(feature = "cli")]
 pub(crate) use base64::decode as decode_base64;
+pub use chain::TrustedKeys;
 pub use choice::{Chosen, Format, Proof};
 pub use choose::{Choice, PassedOver, Policy, choose};
 pub use comment::{Bound, Field};
+pub use document::KeyDocument;
 pub use floor::admit;
 pub use json::strict as strict_json;
 pub use keys::{KeySet, PublicKey};

@@ -18,6 +18,12 @@ impl Refused {
         Refused { code, exit, message: message.into(), hint: None }
     }
 
+    /// The same refusal with the exit code of another situation.
+    #[must_use]
+    pub fn exiting(self, exit: Exit) -> Refused {
+        Refused { exit, ..self }
+    }
+
     /// Adds what to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Refused {
