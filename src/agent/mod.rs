@@ -168,47 +168,30 @@ impl Agent {
                 && before.error.map(|e| e.code) == last.error.as_ref().map(|e| e.code.clone())
         });
         match result {
-            Ok(Outcome::Updated { to, sha256, generation, ready_in, from }) => {
-                tracing::info!(
-                    event = "release.confirmed",
-                    version = to.as_ref().map(ToString::to_string),
-                    generation,
-                    "{}",
-                    last.message
-                );
-                line.note(
-                    &Event::new(last.at, "release.confirmed")
-                        .version(to.as_ref())
-                        .sha256(Some(*sha256))
-                        .message(&last.message)
-                        .detail("from", from.as_ref().map(ToString::to_string))
-                        .detail("generation", *generation)
-                        .detail("ready_ms", u64::try_from(ready_in.as_millis()).unwrap_or(u64::MAX)),
-                );
-            }
+            Ok(Outcome::Updated { to, generation, .. }) => tracing::info!(
+                event = "release.confirmed",
+                version = to.as_ref().map(ToString::to_string),
+                generation,
+                "{}",
+                last.message
+            ),
             Ok(Outcome::Held(why)) if !repeated => {
                 tracing::warn!(event = "release.held", code = why.code, "{}", why.message);
-                line.note(&Event::new(last.at, "release.held").failure(why));
             }
             Ok(Outcome::NotReady(why)) if !repeated => {
                 tracing::warn!(event = "release.not_ready", code = why.code, "{}", why.message);
-                line.note(&Event::new(last.at, "release.not_ready").failure(why));
             }
             Ok(outcome) => tracing::debug!(event = "pass.ended", outcome = outcome.word(), "{}", last.message),
             Err(failure) if failure.was_interrupted() => tracing::info!(event = "pass.interrupted", "{}", last.message),
-            Err(failure) => {
-                tracing::warn!(event = "pass.failed", code = failure.code(), "{}", last.message);
-                if let (false, Some(report)) = (repeated, &last.error) {
-                    let event = match failure {
-                        PassFailure::Fetch(_) => "fetch.failed",
-                        PassFailure::Refused(_) | PassFailure::Verify(_) => "release.refused",
-                        PassFailure::Install(_) => "install.failed",
-                        PassFailure::Handoff(_) => "handoff.failed",
-                        PassFailure::State(_) | PassFailure::Panicked(_) => "pass.failed",
-                    };
-                    line.note(&Event::new(last.at, event).failure(report));
-                }
-            }
+            Err(failure) => tracing::warn!(event = "pass.failed", code = failure.code(), "{}", last.message),
+        }
+        let event = match result {
+            Ok(outcome) => outcome.event(last.at),
+            Err(failure) => failure.event(last.at),
+        };
+        let told = repeated && !matches!(result, Ok(Outcome::Updated { .. }));
+        if let Some(event) = event.filter(|_| !told) {
+            line.note(&event);
         }
     }
 

@@ -6,12 +6,13 @@ use fetchd_fetchers::Retry;
 use semver::Version;
 
 use super::schedule::Verdict;
+use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::failure::{Exit, Failure, Reported};
 use crate::fetch::FetchFailure;
 use crate::install::InstallError;
 use crate::restart::HandoffError;
-use crate::state::StateError;
+use crate::state::{Event, StateError};
 use crate::trust::Refused;
 use crate::verify::VerifyError;
 
@@ -95,6 +96,24 @@ impl Outcome {
         }
     }
 
+    /// The line of the history that tells it, where it is worth one.
+    pub fn event(&self, at: Timestamp) -> Option<Event> {
+        match self {
+            Outcome::Updated { to, sha256, generation, ready_in, from } => Some(
+                Event::new(at, "release.confirmed")
+                    .version(to.as_ref())
+                    .sha256(Some(*sha256))
+                    .message(self.sentence())
+                    .detail("from", from.as_ref().map(ToString::to_string))
+                    .detail("generation", *generation)
+                    .detail("ready_ms", u64::try_from(ready_in.as_millis()).unwrap_or(u64::MAX)),
+            ),
+            Outcome::Held(why) => Some(Event::new(at, "release.held").failure(why)),
+            Outcome::NotReady(why) => Some(Event::new(at, "release.not_ready").failure(why)),
+            Outcome::Unchanged | Outcome::UpToDate { .. } | Outcome::Available { .. } => None,
+        }
+    }
+
     /// The version it is about, where there is one.
     pub fn version(&self) -> Option<&Version> {
         match self {
@@ -153,6 +172,21 @@ impl PassFailure {
     /// Whether it was broken off for something more urgent and failed in no other way.
     pub fn was_interrupted(&self) -> bool {
         matches!(self, PassFailure::Fetch(FetchFailure::Stopped) | PassFailure::Handoff(HandoffError::Stopping))
+    }
+
+    /// The line of the history that tells it; `None` for one that was broken off.
+    pub fn event(&self, at: Timestamp) -> Option<Event> {
+        if self.was_interrupted() {
+            return None;
+        }
+        let event = match self {
+            PassFailure::Fetch(_) => "fetch.failed",
+            PassFailure::Refused(_) | PassFailure::Verify(_) => "release.refused",
+            PassFailure::Install(_) => "install.failed",
+            PassFailure::Handoff(_) => "handoff.failed",
+            PassFailure::State(_) | PassFailure::Panicked(_) => "pass.failed",
+        };
+        Some(Event::new(at, event).failure(&Reported::of(self)))
     }
 
     /// What it means for the next poll.

@@ -18,7 +18,7 @@ use crate::digest::Sha256;
 use crate::failure::{Exit, Reported};
 use crate::fetch::{Attend, LocalWorker, Progress, Worker};
 use crate::restart::none;
-use crate::state::{Event, StateError, Store};
+use crate::state::{StateError, Store};
 
 /// Says whether there is something newer. Changes nothing: no download, no state.
 pub(super) fn check(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
@@ -55,11 +55,15 @@ pub(super) fn apply(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reporte
         line.learn_what_runs(&started)?;
     }
     let ask = Ask { afresh: true, force };
-    let outcome = line.pass(ask, &mut none::None, &mut Bar::on_terminal(out.json()))?;
-    if let Outcome::Updated { to, sha256, .. } = &outcome {
-        let event = Event::new(Timestamp::now(), "release.confirmed");
-        line.note(&event.version(to.as_ref()).sha256(Some(*sha256)).message(outcome.sentence()));
+    let result = line.pass(ask, &mut none::None, &mut Bar::on_terminal(out.json()));
+    let event = match &result {
+        Ok(outcome) => outcome.event(Timestamp::now()),
+        Err(failure) => failure.event(Timestamp::now()),
+    };
+    if let Some(event) = event {
+        line.note(&event);
     }
+    let outcome = result?;
     show(&outcome, out);
     Ok(outcome.exit())
 }

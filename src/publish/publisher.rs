@@ -53,6 +53,13 @@ impl Publisher {
         })
     }
 
+    /// The same publisher with another key.
+    #[must_use]
+    pub fn signing(mut self, key: SigningKey) -> Publisher {
+        self.key = key;
+        self
+    }
+
     /// The same publisher for another product.
     #[must_use]
     pub fn product(mut self, product: &str) -> Publisher {
