@@ -392,6 +392,21 @@ fn a_second_rollback_has_nothing_to_go_back_to() {
 }
 
 #[test]
+fn nobody_rolls_back_to_what_was_revoked() {
+    let site = Site::new();
+    for version in ["1.0.0", "1.1.0"] {
+        site.publish(&Trailer::version(version));
+    }
+    let mut fetchd = site.run(&[]);
+    fetchd.wait_for_version("1.1.0");
+    site.publisher.revoke("1.0.0", "it leaks").unwrap();
+    fetchd.wait("the revocation is known", |_| site.record().revoked.len() == 1);
+    fails(&fetchd.fetchd("rollback", &[]), 20, "release.revoked", &["it leaks"]);
+    serves(&mut fetchd, "1.1.0");
+    assert!(site.record().quarantine.is_empty(), "what serves was not blamed");
+}
+
+#[test]
 fn check_says_what_there_is_and_changes_nothing() {
     let site = Site::new();
     let check = || {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use fetchd_fetchers::Revision;
 use semver::Version;
 
-use super::outcome::{Outcome, PassFailure};
+use super::outcome::{Outcome, PassFailure, named};
 use super::wanted::{Found, Running, Wanted, on_hold};
 use crate::checkpoint::Checkpoint;
 use crate::clock::Timestamp;
@@ -278,6 +278,17 @@ impl Line {
                 Err(failure.into())
             }
         }
+    }
+
+    /// Why the release before must not be gone back to, if the publisher revoked it.
+    ///
+    /// A release that fails its watch gives way to what ran a moment ago all the same: that process has never stopped.
+    pub fn previous_revoked(&self) -> Option<Refused> {
+        let record = self.store.record();
+        let previous = record.previous.as_ref()?;
+        let reason = record.revocation(previous)?;
+        let message = format!("{} was revoked by the publisher: {reason}", named(previous.version.as_ref()));
+        Some(Refused::new("release.revoked", Exit::Trust, message).hint("publish a good release, or pin one"))
     }
 
     /// Puts the previous binary back and makes it serve. `None`: there is none.

@@ -298,6 +298,9 @@ impl Agent {
         let off = self.updates_off();
         let Some(line) = &mut self.line else { return Ok(refused(off)) };
         let Some(bad) = line.running.clone() else { return Ok(refused(nothing_to_go_back_to())) };
+        if let Some(revoked) = line.previous_revoked() {
+            return Ok(refused(Reported::of(&revoked)));
+        }
         let Some(previous) = line.install.reactivate(&mut line.store)? else {
             return Ok(refused(nothing_to_go_back_to()));
         };
@@ -334,6 +337,12 @@ impl Agent {
         self.note(Event::new(Timestamp::now(), "service.crash_loop").failure(&report));
         let Some(line) = &mut self.line else { return self.driver.give_up() };
         let bad = line.running.clone();
+        // A release that crashes again and again is no worse than one that must never run.
+        if let Some(revoked) = line.previous_revoked() {
+            tracing::error!(event = "rollback.revoked", "{revoked}");
+            line.note(&Event::new(Timestamp::now(), "rollback.failed").failure(&Reported::of(&revoked)));
+            return self.driver.give_up();
+        }
         match line.back(&mut *self.driver) {
             Ok(Some(previous)) => {
                 let message = format!("{} serves again", outcome::named(previous.version()));

@@ -13,7 +13,7 @@ mod store;
 
 pub use error::StateError;
 pub use history::{Event, History};
-pub use record::{Confirmed, Hold, Journal, JournalStep, Quarantined, Record, SCHEMA};
+pub use record::{Confirmed, Hold, Journal, JournalStep, Quarantined, Record, Revocation, SCHEMA};
 pub use store::{Snapshot, Store};
 
 #[cfg(test)]

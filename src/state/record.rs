@@ -36,6 +36,9 @@ pub struct Record {
     /// When each version was first seen here.
     #[serde(default)]
     pub first_seen: BTreeMap<String, Timestamp>,
+    /// What the newest manifest says must never run, also not by going back to it.
+    #[serde(default)]
+    pub revoked: Vec<Revocation>,
     /// The release that passed its watch: the known-good one.
     #[serde(default)]
     pub confirmed: Option<Confirmed>,
@@ -67,6 +70,7 @@ impl Default for Record {
             manifest_sha256: None,
             issued_max: None,
             first_seen: BTreeMap::new(),
+            revoked: Vec::new(),
             confirmed: None,
             previous: None,
             quarantine: Vec::new(),
@@ -74,6 +78,28 @@ impl Default for Record {
             journal: None,
             hold: None,
         }
+    }
+}
+
+/// Something the publisher took back for good.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// Every build of this version,
+    pub version: Option<Version>,
+    /// or the binary or artifact with this digest.
+    pub sha256: Option<Sha256>,
+    /// Why, in the publisher's words.
+    pub reason: String,
+}
+
+impl Record {
+    /// Why this binary must not be gone back to, in the publisher's words.
+    pub fn revocation(&self, binary: &Confirmed) -> Option<&str> {
+        let hit = |revoked: &&Revocation| {
+            let version = revoked.version.as_ref().zip(binary.version.as_ref());
+            revoked.sha256 == Some(binary.sha256) || version.is_some_and(|(a, b)| a.cmp_precedence(b).is_eq())
+        };
+        self.revoked.iter().find(hit).map(|revoked| revoked.reason.as_str())
     }
 }
 

@@ -1,8 +1,9 @@
 //! What was accepted before is the floor of what may be accepted now.
 
+use super::manifest::{Revoked, Vouched, What};
 use super::{Manifest, Refused};
 use crate::failure::Exit;
-use crate::state::Record;
+use crate::state::{Record, Revocation};
 
 /// Holds a manifest against the record and raises the floor to it.
 ///
@@ -28,10 +29,21 @@ pub fn admit(manifest: &Manifest, record: &mut Record) -> Result<bool, Refused> 
         next.manifest_sha256 = Some(manifest.sha256);
     }
     next.issued_max = next.issued_max.max(manifest.issued);
+    if matches!(manifest.proof, Vouched::Signed) {
+        next.revoked = manifest.revoked.iter().map(noted).collect();
+    }
     see(manifest, &mut next);
     let changed = next != *record;
     *record = next;
     Ok(changed)
+}
+
+fn noted(revoked: &Revoked) -> Revocation {
+    let (version, sha256) = match &revoked.what {
+        What::Version(version) => (Some(version.clone()), None),
+        What::Sha256(sha256) => (None, Some(*sha256)),
+    };
+    Revocation { version, sha256, reason: revoked.reason.clone() }
 }
 
 /// Notes when each version was first seen by this machine's own clock.

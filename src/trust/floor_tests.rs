@@ -110,3 +110,26 @@ fn what_was_seen_does_not_grow_for_ever() {
     admit(&at(1, 7), &mut record).unwrap();
     assert_eq!(record.first_seen.keys().collect::<Vec<_>>(), ["1.0.0"]);
 }
+
+#[test]
+fn what_was_revoked_is_remembered_and_what_is_no_longer_listed_is_not() {
+    let mut record = Record::default();
+    let revoking = |seq: u64, revoked: serde_json::Value| {
+        let mut value = manifest(&["1.0.0"]);
+        (value["seq"], value["revoked"]) = (json!(seq), revoked);
+        read_value(&value).unwrap()
+    };
+    let digest = crate::digest::Sha256::of(b"bad");
+    let both = json!([{ "version": "0.9.0", "reason": "it leaks" }, { "sha256": digest, "reason": "stolen" }]);
+    admit(&revoking(8, both), &mut record).unwrap();
+    let binary = |version: &str, bytes: &[u8]| crate::state::Confirmed {
+        version: version.parse().ok(),
+        sha256: crate::digest::Sha256::of(bytes),
+        at: NOW,
+    };
+    assert_eq!(record.revocation(&binary("0.9.0+build", b"x")), Some("it leaks"));
+    assert_eq!(record.revocation(&binary("1.0.0", b"bad")), Some("stolen"));
+    assert_eq!(record.revocation(&binary("1.0.0", b"good")), None);
+    admit(&revoking(9, json!([])), &mut record).unwrap();
+    assert_eq!(record.revocation(&binary("0.9.0", b"x")), None);
+}
