@@ -17,7 +17,7 @@ use crate::fetch::{Attend, DownloadJob, Limits, Offered, Worker};
 use crate::install::{Install, Installed};
 use crate::restart::{Handoff, HandoffError, Launch, RestartDriver};
 use crate::state::{Confirmed, Event, Quarantined, Store};
-use crate::trust::{self, Choice, Chosen, Manifest, Refused};
+use crate::trust::{self, Admitted, Choice, Chosen, Manifest, Refused};
 use crate::verify::{self, Verified, Verifier};
 
 /// What somebody asked of one pass.
@@ -78,7 +78,9 @@ impl Line {
             Found::Nothing(outcome) => return Ok(outcome),
         };
         let manifest = self.wanted.read(&offered, self.install.typed(), now)?;
-        self.admit(&manifest, &offered)?;
+        if let Some(stale) = self.admit(&manifest, &offered)? {
+            return Ok(Outcome::Stale(stale.into()));
+        }
         let policy = self.wanted.policy(self.running.as_ref(), ask.force);
         let chosen = match trust::choose(&manifest, self.store.record(), &policy, &self.wanted.expect, now) {
             Choice::Take(chosen) => *chosen,
@@ -124,16 +126,20 @@ impl Line {
         })
     }
 
-    /// Raises the floor, durably, before the first byte is downloaded.
-    fn admit(&mut self, manifest: &Manifest, offered: &Offered) -> Result<(), PassFailure> {
+    /// Raises the floor, durably, before the first byte is downloaded. Why nothing is taken, if the source lags behind.
+    fn admit(&mut self, manifest: &Manifest, offered: &Offered) -> Result<Option<Refused>, PassFailure> {
         let mut record = self.store.record().clone();
-        if trust::admit(manifest, &mut record)? {
-            if let Some(bundle) = &offered.document {
-                self.store.keep_bundle(bundle)?;
-            }
+        let admitted = trust::admit(manifest, &mut record)?;
+        if let (Admitted::Raised, Some(bundle)) = (&admitted, &offered.document) {
+            self.store.keep_bundle(bundle)?;
+        }
+        if admitted != Admitted::Known {
             self.store.update(|kept| *kept = record)?;
         }
-        Ok(())
+        Ok(match admitted {
+            Admitted::Stale(why) => Some(why),
+            Admitted::Raised | Admitted::Known => None,
+        })
     }
 
     /// Chosen → Artifact → Candidate → Verified.

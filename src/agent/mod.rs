@@ -181,6 +181,9 @@ impl Agent {
             Ok(Outcome::NotReady(why)) if !repeated => {
                 tracing::warn!(event = "release.not_ready", code = why.code, "{}", why.message);
             }
+            Ok(Outcome::Stale(why)) if !repeated => {
+                tracing::warn!(event = "source.stale", code = why.code, "{}", why.message);
+            }
             Ok(outcome) => tracing::debug!(event = "pass.ended", outcome = outcome.word(), "{}", last.message),
             Err(failure) if failure.was_interrupted() => tracing::info!(event = "pass.interrupted", "{}", last.message),
             Err(failure) => tracing::warn!(event = "pass.failed", code = failure.code(), "{}", last.message),

@@ -35,6 +35,8 @@ pub enum Outcome {
     Held(Reported),
     /// A release is listed, and what this machine needs of it is not there, or not yet.
     NotReady(Reported),
+    /// The source shows something older than it did, for the first time in a row. It is not used.
+    Stale(Reported),
     /// A new release serves and is confirmed.
     Updated {
         /// What ran before.
@@ -56,7 +58,7 @@ impl Outcome {
         match self {
             Outcome::Unchanged | Outcome::UpToDate { .. } | Outcome::Updated { .. } => Exit::Done,
             Outcome::Available { .. } => Exit::Available,
-            Outcome::Held(why) | Outcome::NotReady(why) => why.exit,
+            Outcome::Held(why) | Outcome::NotReady(why) | Outcome::Stale(why) => why.exit,
         }
     }
 
@@ -68,6 +70,7 @@ impl Outcome {
             Outcome::Available { .. } => "available",
             Outcome::Held(_) => "held",
             Outcome::NotReady(_) => "not_ready",
+            Outcome::Stale(_) => "stale",
             Outcome::Updated { .. } => "updated",
         }
     }
@@ -81,6 +84,7 @@ impl Outcome {
             Outcome::Available { version } => format!("{} is available", named(version.as_ref())),
             Outcome::Held(why) => format!("held: {}", why.message),
             Outcome::NotReady(why) => format!("not ready: {}", why.message),
+            Outcome::Stale(why) => format!("stale: {}", why.message),
             Outcome::Updated { from, to, ready_in, .. } => {
                 let (from, to) = (named(from.as_ref()), named(to.as_ref()));
                 format!("{to} serves instead of {from}, ready after {} ms", ready_in.as_millis())
@@ -91,7 +95,7 @@ impl Outcome {
     /// Why nothing was taken although there is something.
     pub fn held_back(&self) -> Option<&Reported> {
         match self {
-            Outcome::Held(why) | Outcome::NotReady(why) => Some(why),
+            Outcome::Held(why) | Outcome::NotReady(why) | Outcome::Stale(why) => Some(why),
             _ => None,
         }
     }
@@ -110,6 +114,7 @@ impl Outcome {
             ),
             Outcome::Held(why) => Some(Event::new(at, "release.held").failure(why)),
             Outcome::NotReady(why) => Some(Event::new(at, "release.not_ready").failure(why)),
+            Outcome::Stale(why) => Some(Event::new(at, "source.stale").failure(why)),
             Outcome::Unchanged | Outcome::UpToDate { .. } | Outcome::Available { .. } => None,
         }
     }
@@ -117,7 +122,7 @@ impl Outcome {
     /// The version it is about, where there is one.
     pub fn version(&self) -> Option<&Version> {
         match self {
-            Outcome::Unchanged | Outcome::Held(_) | Outcome::NotReady(_) => None,
+            Outcome::Unchanged | Outcome::Held(_) | Outcome::NotReady(_) | Outcome::Stale(_) => None,
             Outcome::UpToDate { version } | Outcome::Available { version } => version.as_ref(),
             Outcome::Updated { to, .. } => to.as_ref(),
         }

@@ -13,7 +13,7 @@ use crate::failure::{Exit, Reported};
 use crate::fetch::{AssetPattern, Attend, Limits, Meant, NotReady, Offered, PollJob, PollReply, Source, Want, Worker};
 use crate::install::owner_only;
 use crate::state::Record;
-use crate::trust::{self, Choice, Expect, Manifest, Offer, Policy, Refused, Trust};
+use crate::trust::{self, Admitted, Choice, Expect, Manifest, Offer, Policy, Refused, Trust};
 
 /// What is wanted, from where, and what is believed.
 #[derive(Debug)]
@@ -76,7 +76,9 @@ impl Wanted {
             Found::Nothing(outcome) => return Ok(outcome),
         };
         let manifest = self.read(&offered, program, now)?;
-        trust::admit(&manifest, &mut record.clone())?;
+        if let Admitted::Stale(why) = trust::admit(&manifest, &mut record.clone())? {
+            return Ok(Outcome::Stale(why.into()));
+        }
         Ok(match trust::choose(&manifest, record, &self.policy(running, false), &self.expect, now) {
             Choice::UpToDate { version, .. } => Outcome::UpToDate { version },
             Choice::Held(refused) => Outcome::Held(refused.into()),

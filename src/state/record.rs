@@ -30,6 +30,9 @@ pub struct Record {
     /// The digest of the manifest at the floor: other bytes at the same sequence are equivocation.
     #[serde(default)]
     pub manifest_sha256: Option<Sha256>,
+    /// Since when the source has shown nothing but manifests below the floor; `None` = it does not.
+    #[serde(default)]
+    pub stale_since: Option<Timestamp>,
     /// The latest `issued` ever accepted.
     #[serde(default)]
     pub issued_max: Option<Timestamp>,
@@ -68,6 +71,7 @@ impl Default for Record {
             epoch: 0,
             seq: 0,
             manifest_sha256: None,
+            stale_since: None,
             issued_max: None,
             first_seen: BTreeMap::new(),
             revoked: Vec::new(),

@@ -5,18 +5,34 @@ use super::{Manifest, Refused};
 use crate::failure::Exit;
 use crate::state::{Record, Revocation};
 
+/// What the floor makes of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Admitted {
+    /// It is newer than anything seen before: the caller persists the record before the first byte is downloaded.
+    Raised,
+    /// It is what was accepted last.
+    Known,
+    /// It is older than what was accepted, for the first time in a row: nothing of it is used, and it may be a mirror
+    /// that lags behind. The caller persists the record, so that the next one is not the first.
+    Stale(Refused),
+}
+
 /// Holds a manifest against the record and raises the floor to it.
 ///
-/// `Ok(true)` = the record changed: the caller persists it before the first byte is downloaded.
-/// Fails with `manifest.rollback` (21) for a manifest below the floor, which a lagging mirror
-/// serves as well as an attacker, and `manifest.equivocation` (21) for other bytes at the floor's own
-/// number. Then the record is as it was. Proved by `a_lower_sequence_is_refused_and_changes_nothing`.
-pub fn admit(manifest: &Manifest, record: &mut Record) -> Result<bool, Refused> {
+/// Fails with `manifest.rollback` (21) for a manifest below the floor that is not the first one in a row, and with
+/// `manifest.equivocation` (21) for other bytes at the floor's own number. Then the record is as it was. Proved by
+/// `a_lower_sequence_is_never_used`.
+pub fn admit(manifest: &Manifest, record: &mut Record) -> Result<Admitted, Refused> {
     let mut next = record.clone();
     if let Some(position) = manifest.position {
         let floor = (record.epoch, record.seq);
         if position < floor {
-            let message = format!("the source shows {}, and {} was accepted before", place(position), place(floor),);
+            let message = format!("the source shows {}, and {} was accepted before", place(position), place(floor));
+            if record.stale_since.is_none() {
+                record.stale_since = Some(manifest.read_at);
+                let stale = Refused::new("source.stale", Exit::Done, message);
+                return Ok(Admitted::Stale(stale.hint("it is asked again; should it go on, that is a rollback")));
+            }
             return Err(Refused::new("manifest.rollback", Exit::Rollback, message)
                 .hint("a mirror or cache that lags behind looks the same; it is not used either way"));
         }
@@ -27,15 +43,18 @@ pub fn admit(manifest: &Manifest, record: &mut Record) -> Result<bool, Refused> 
         }
         (next.epoch, next.seq) = position;
         next.manifest_sha256 = Some(manifest.sha256);
+        next.stale_since = None;
     }
     next.issued_max = next.issued_max.max(manifest.issued);
     if matches!(manifest.proof, Vouched::Signed) {
         next.revoked = manifest.revoked.iter().map(noted).collect();
     }
     see(manifest, &mut next);
-    let changed = next != *record;
+    if next == *record {
+        return Ok(Admitted::Known);
+    }
     *record = next;
-    Ok(changed)
+    Ok(Admitted::Raised)
 }
 
 fn noted(revoked: &Revoked) -> Revocation {

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::clock::Timestamp;
+use crate::failure::Failure as _;
 use crate::trust::fixture::{Key, NOW, code, expect, keys, manifest, offered, read_value};
 use crate::trust::{Offer, Trust, read};
 
@@ -17,21 +18,29 @@ fn at(epoch: u64, seq: u64) -> Manifest {
 #[test]
 fn the_floor_rises_once() {
     let mut record = Record::default();
-    assert_eq!(admit(&at(1, 7), &mut record), Ok(true));
+    assert_eq!(admit(&at(1, 7), &mut record), Ok(Admitted::Raised));
     assert_eq!((record.epoch, record.seq, record.issued_max), (1, 7, Some(NOW)));
-    assert_eq!(admit(&at(1, 7), &mut record), Ok(false));
-    assert_eq!(admit(&at(1, 8), &mut record), Ok(true));
+    assert_eq!(admit(&at(1, 7), &mut record), Ok(Admitted::Known));
+    assert_eq!(admit(&at(1, 8), &mut record), Ok(Admitted::Raised));
 }
 
-/// Attack 35.
+/// Attack 35: the first time it may be a mirror that lags behind, and it is not used either.
 #[test]
-fn a_lower_sequence_is_refused_and_changes_nothing() {
+fn a_lower_sequence_is_never_used() {
     let mut record = Record::default();
     admit(&at(1, 7), &mut record).unwrap();
     let before = record.clone();
-    assert_eq!(code(admit(&at(1, 6), &mut record)), ("manifest.rollback", 21));
-    assert_eq!(code(admit(&at(0, 99), &mut record)), ("manifest.rollback", 21));
-    assert_eq!(record, before);
+    for lower in [at(1, 6), at(0, 99)] {
+        let Ok(Admitted::Stale(stale)) = admit(&lower, &mut record) else { panic!("a first sighting") };
+        assert_eq!((stale.code(), stale.exit().number()), ("source.stale", 0));
+        let seen = record.clone();
+        assert_eq!(code(admit(&lower, &mut record)), ("manifest.rollback", 21));
+        assert_eq!(record, seen);
+        assert_eq!(Record { stale_since: None, ..seen }, before);
+        // The mirror has caught up, so the next time is the first again.
+        assert_eq!(admit(&at(1, 7), &mut record), Ok(Admitted::Raised));
+        assert_eq!(record, before);
+    }
 }
 
 /// Attack 36.
@@ -50,8 +59,9 @@ fn other_bytes_at_the_same_number_are_equivocation() {
 fn a_new_epoch_starts_the_numbers_again() {
     let mut record = Record::default();
     admit(&at(1, 9_007_199_254_740_991), &mut record).unwrap();
+    assert!(matches!(admit(&at(1, 8), &mut record), Ok(Admitted::Stale(_))));
     assert_eq!(code(admit(&at(1, 8), &mut record)).0, "manifest.rollback");
-    assert_eq!(admit(&at(2, 1), &mut record), Ok(true));
+    assert_eq!(admit(&at(2, 1), &mut record), Ok(Admitted::Raised));
     assert_eq!((record.epoch, record.seq), (2, 1));
 }
 
@@ -69,19 +79,20 @@ fn a_bound_artifact_has_a_floor_only_if_it_is_numbered() {
         read(&offer, &Trust::Bound { keys: keys(&[&key], 1) }, &expect(), NOW).unwrap()
     };
     let mut record = Record::default();
-    assert_eq!(admit(&of("", "untrusted comment: x"), &mut record), Ok(true));
+    assert_eq!(admit(&of("", "untrusted comment: x"), &mut record), Ok(Admitted::Raised));
     assert_eq!((record.seq, record.manifest_sha256), (0, None));
     admit(&of("\tseq:5", "untrusted comment: x"), &mut record).unwrap();
     assert_eq!(record.seq, 5);
     // A mirror may write what it likes into the comment nobody signed: that is no equivocation.
-    assert_eq!(admit(&of("\tseq:5", "untrusted comment: y"), &mut record), Ok(false));
+    assert_eq!(admit(&of("\tseq:5", "untrusted comment: y"), &mut record), Ok(Admitted::Known));
     assert_eq!(
         code(admit(&of("\tseq:5\texpires:2099-01-01T00:00:00Z", "untrusted comment: x"), &mut record)).0,
         "manifest.equivocation"
     );
+    assert!(matches!(admit(&of("\tseq:4", "untrusted comment: x"), &mut record), Ok(Admitted::Stale(_))));
     assert_eq!(code(admit(&of("\tseq:4", "untrusted comment: x"), &mut record)).0, "manifest.rollback");
     // Without a number nothing can be said about the order.
-    assert_eq!(admit(&of("", "untrusted comment: x"), &mut record), Ok(false));
+    assert_eq!(admit(&of("", "untrusted comment: x"), &mut record), Ok(Admitted::Known));
 }
 
 /// Attack 41, for what is remembered: a clock that was ahead wedges nothing.
@@ -94,10 +105,10 @@ fn versions_are_first_seen_by_our_own_clock_and_never_in_the_future() {
     admit(&manifest, &mut record).unwrap();
     assert_eq!(record.first_seen["1.0.0"], NOW);
     manifest.read_at = NOW.plus(Duration::from_secs(60));
-    assert_eq!(admit(&manifest, &mut record), Ok(false));
+    assert_eq!(admit(&manifest, &mut record), Ok(Admitted::Known));
     assert_eq!(record.first_seen["1.0.0"], NOW);
     record.first_seen.insert("1.0.0".into(), Timestamp(4_000_000_000));
-    assert_eq!(admit(&manifest, &mut record), Ok(true));
+    assert_eq!(admit(&manifest, &mut record), Ok(Admitted::Raised));
     assert_eq!(record.first_seen["1.0.0"], manifest.read_at);
 }
 

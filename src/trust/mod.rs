@@ -35,7 +35,7 @@ pub use choice::{Chosen, Format, Proof};
 pub use choose::{Choice, PassedOver, Policy, choose};
 pub use comment::{Bound, Field};
 pub use document::KeyDocument;
-pub use floor::admit;
+pub use floor::{Admitted, admit};
 pub use json::strict as strict_json;
 pub use keys::{KeySet, PublicKey};
 pub use manifest::Manifest;
