@@ -198,6 +198,7 @@ impl Publisher {
             product: self.product.clone(),
             channel: self.channel.clone(),
             target: self.target.clone(),
+            epoch: None,
             max_size: 1 << 30,
         }
     }
