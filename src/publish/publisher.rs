@@ -34,11 +34,11 @@ use crate::trust::{self, Choice, Chosen, Expect, KeySet, Manifest, Offer, Policy
 /// ```
 #[derive(Debug, Clone)]
 pub struct Publisher {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     product: String,
     channel: String,
     target: String,
-    key: SigningKey,
+    pub(super) key: SigningKey,
 }
 
 impl Publisher {
