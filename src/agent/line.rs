@@ -136,13 +136,17 @@ impl Line {
         now: Timestamp,
         attend: &mut dyn Attend,
     ) -> Result<Option<Refused>, PassFailure> {
+        if self.wanted.keys.is_none() {
+            return Ok(None);
+        }
         let known = self.store.record().clone();
         let store = &mut self.store;
         let asking = Asking { worker: &mut *self.worker, attend };
         let held = self.wanted.follow(&offered.release, &known, now, asking, |keys, bytes| {
             store.keep_keys(keys.version(), bytes)?;
             Checkpoint::KeysKept.reached();
-            store.update(|record| record.keys_version = keys.version())?;
+            // What was lost and is fetched again raises nothing.
+            store.update(|record| record.keys_version = record.keys_version.max(keys.version()))?;
             let (version, epoch) = (keys.version(), keys.epoch());
             let message = format!("key set {version} is trusted now");
             tracing::info!(event = "keys.accepted", version, epoch, "{message}");

@@ -193,6 +193,10 @@ mod tests {
     use super::*;
 
     fn key(url: &str, options: &[(&str, &str)]) -> String {
+        wanted(url, options).etag_key()
+    }
+
+    fn wanted(url: &str, options: &[(&str, &str)]) -> Wanted {
         let options = options.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()]));
         let expect = Expect {
             product: "app".to_owned(),
@@ -202,7 +206,7 @@ mod tests {
             max_size: 1,
         };
         let source = Source { url: Url::parse(url).unwrap(), options: options.collect::<Options>() };
-        let wanted = Wanted {
+        Wanted {
             source,
             trust: Trust::Unsigned,
             keys: None,
@@ -213,8 +217,7 @@ mod tests {
             allow_downgrade: false,
             cooldown: Duration::ZERO,
             max_age: None,
-        };
-        wanted.etag_key()
+        }
     }
 
     #[test]
@@ -230,6 +233,18 @@ mod tests {
         let different: std::collections::BTreeSet<&String> = keys.iter().collect();
         assert_eq!(different.len(), keys.len(), "{keys:?}");
         assert_eq!(keys[2], key("github://o/r", &[("tag", "v1.*")]));
+    }
+
+    /// The release keys and the epoch are those of before: what was refused may be vouched for all the same.
+    #[test]
+    fn another_key_set_looks_at_a_revision_again() {
+        let mut wanted = wanted("https://dl.example.com/stable.fetchd", &[]);
+        let mut seen = std::collections::BTreeSet::from([wanted.etag_key()]);
+        for version in [1, 2] {
+            wanted.adopt(trust::sample::trusted_keys(version));
+            seen.insert(wanted.etag_key());
+        }
+        assert_eq!(seen.len(), 3, "{seen:?}");
     }
 
     #[test]

@@ -24,12 +24,15 @@ impl Store {
     ///
     /// Fails if others could have put it there, and if it is too long to be one.
     pub fn kept_keys(dir: &Path, version: u64) -> Result<Option<Vec<u8>>, StateError> {
-        let (dir, path) = (dir.join(KEYS), Store::keys_path(dir, version));
-        match fs::symlink_metadata(&dir) {
+        let (keys, path) = (dir.join(KEYS), Store::keys_path(dir, version));
+        match fs::symlink_metadata(&keys) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             _ => {}
         }
-        let owner = files::check_dir(&dir)?.uid();
+        let owner = files::check_dir(dir)?.uid();
+        if files::check_dir(&keys)?.uid() != owner {
+            return Err(StateError::damaged(&keys, "belongs to another user than the directory around it"));
+        }
         let limit = u64::try_from(TrustedKeys::MAX_FILE).unwrap_or(u64::MAX);
         files::read(&path, owner, limit)
     }
