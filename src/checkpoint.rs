@@ -11,6 +11,8 @@
 /// A place in the line where a crash would hurt most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Checkpoint {
+    /// A key set that was accepted lies in the state directory; the record does not know of it.
+    KeysKept,
     /// The worker has written some, not all, of an artifact.
     DownloadPartial,
     /// The artifact is complete in staging, not yet taken into custody.
@@ -47,7 +49,8 @@ pub enum Checkpoint {
 
 impl Checkpoint {
     /// Every checkpoint, in the order of the line.
-    pub const ALL: [Checkpoint; 16] = [
+    pub const ALL: [Checkpoint; 17] = [
+        Checkpoint::KeysKept,
         Checkpoint::DownloadPartial,
         Checkpoint::DownloadComplete,
         Checkpoint::CustodyTaken,

@@ -55,7 +55,7 @@ impl Machine {
         let asset = AssetName::new("app").unwrap();
         let offer = Offer { release: &release, document: None, signature: None, asset: Some(&asset) };
         let [product, channel, target] = ["app", "stable", "x86_64-unknown-linux-gnu"].map(str::to_owned);
-        let expect = Expect { product, channel, target, max_size: 1 << 20 };
+        let expect = Expect { product, channel, target, epoch: None, max_size: 1 << 20 };
         let now = Timestamp::now();
         let manifest = trust::read(&offer, &Trust::Unsigned, &expect, now).unwrap();
         let chosen = match trust::choose(&manifest, &Record::default(), &Policy::default(), &expect, now) {

@@ -49,6 +49,7 @@ fn checked(file: &Path, key: &PublicKey) -> (Mode, Option<String>) {
         product: None,
         channel: None,
         target: None,
+        epoch: None,
         now: Timestamp::now(),
     };
     let checked = verify(&options).unwrap();

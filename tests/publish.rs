@@ -273,7 +273,8 @@ fn two_keys_sign_together() {
         let file = &published.pointer;
         let (product, target) = (Some("app"), Some("here"));
         let now = Timestamp::now();
-        let options = VerifyOptions { file, signature: None, keys, mode: None, product, channel: None, target, now };
+        let options =
+            VerifyOptions { file, signature: None, keys, mode: None, product, channel: None, target, epoch: None, now };
         verify(&options).unwrap()
     };
     assert!(check(&both).holds(), "{:?}", check(&both));
@@ -297,6 +298,7 @@ fn verify_says_which_check_failed() {
         product: None,
         channel,
         target: None,
+        epoch: None,
         now,
     };
     let now = Timestamp::now();

@@ -112,6 +112,7 @@ impl Desk {
                 product: "web".to_owned(),
                 channel: "stable".to_owned(),
                 target: target.to_owned(),
+                epoch: None,
                 max_size: 1 << 30,
             };
             let offer = Offer { release: &release, document: None, signature: Some(&signature), asset: Some(&asset) };

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use fetchd_fetchers::Revision;
 use semver::Version;
 
+use super::follow::Asking;
 use super::outcome::{Outcome, PassFailure, named};
 use super::wanted::{Found, Running, Wanted, on_hold};
 use crate::checkpoint::Checkpoint;
@@ -17,7 +18,7 @@ use crate::fetch::{Attend, DownloadJob, Limits, Offered, Worker};
 use crate::install::{Install, Installed};
 use crate::restart::{Handoff, HandoffError, Launch, RestartDriver};
 use crate::state::{Confirmed, Event, Quarantined, Store};
-use crate::trust::{self, Admitted, Choice, Chosen, Manifest, Refused};
+use crate::trust::{self, Admitted, Choice, Chosen, Manifest, Refused, TrustedKeys};
 use crate::verify::{self, Verified, Verifier};
 
 /// What somebody asked of one pass.
@@ -68,7 +69,8 @@ impl Line {
     ) -> Result<Outcome, PassFailure> {
         self.finish(driver)?;
         let now = Timestamp::now();
-        let since = if ask.afresh { None } else { self.store.record().etags.get(&self.wanted.etag_key()).cloned() };
+        let afresh = ask.afresh || self.wanted.keys_expired(self.store.record(), now);
+        let since = if afresh { None } else { self.store.record().etags.get(&self.wanted.etag_key()).cloned() };
         let offered = match self.wanted.poll(&mut *self.worker, since, attend)? {
             Found::Offer(offered) => offered,
             Found::Same(revision) => {
@@ -77,6 +79,9 @@ impl Line {
             }
             Found::Nothing(outcome) => return Ok(outcome),
         };
+        if let Some(held) = self.follow_keys(&offered, now, attend)? {
+            return Ok(Outcome::Held(held.into()));
+        }
         let manifest = self.wanted.read(&offered, self.install.typed(), now)?;
         if let Some(stale) = self.admit(&manifest, &offered)? {
             return Ok(Outcome::Stale(stale.into()));
@@ -124,6 +129,38 @@ impl Line {
             generation: handoff.generation,
             ready_in: handoff.took,
         })
+    }
+
+    /// Every key set that the source shows beyond what is trusted: kept and recorded before the next is asked for.
+    fn follow_keys(
+        &mut self,
+        offered: &Offered,
+        now: Timestamp,
+        attend: &mut dyn Attend,
+    ) -> Result<Option<Refused>, PassFailure> {
+        if self.wanted.keys.is_none() {
+            return Ok(None);
+        }
+        let known = self.store.record().clone();
+        let store = &mut self.store;
+        let asking = Asking { worker: &mut *self.worker, attend };
+        let held = self.wanted.follow(&offered.release, &known, now, asking, |keys, bytes| {
+            store.keep_keys(keys.version(), bytes)?;
+            Checkpoint::KeysKept.reached();
+            // What was lost and is fetched again raises nothing.
+            store.update(|record| record.keys_version = record.keys_version.max(keys.version()))?;
+            let (version, epoch) = (keys.version(), keys.epoch());
+            let message = format!("key set {version} is trusted now");
+            tracing::info!(event = "keys.accepted", version, epoch, "{message}");
+            let event = Event::new(now, "keys.accepted").message(message);
+            note(store, &event.detail("version", version).detail("epoch", epoch));
+            Ok(())
+        })?;
+        let trusted = self.wanted.keys.as_ref().map_or(0, TrustedKeys::version);
+        if trusted > known.keys_version {
+            self.store.update(|record| record.keys_version = trusted)?;
+        }
+        Ok(held)
     }
 
     /// Raises the floor, durably, before the first byte is downloaded. Why nothing is taken, if the source lags behind.
@@ -368,9 +405,7 @@ impl Line {
 
     /// Writes a line of the history. A history that cannot be written stops nothing.
     pub fn note(&self, event: &Event) {
-        if let Err(e) = self.store.history().append(event) {
-            tracing::warn!(event = "history.unwritable", error = chain(&e), "a line of the history was lost");
-        }
+        note(&self.store, event);
     }
 
     /// The outcome is final: this revision needs no second look.
@@ -399,6 +434,12 @@ impl Line {
         }
         self.running = Some(Running { version, sha256 });
         Ok(())
+    }
+}
+
+fn note(store: &Store, event: &Event) {
+    if let Err(e) = store.history().append(event) {
+        tracing::warn!(event = "history.unwritable", error = chain(&e), "a line of the history was lost");
     }
 }
 

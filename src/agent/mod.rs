@@ -4,6 +4,7 @@
 //! It owns everything that changes the machine (state, program path) and drives the service only
 //! through a [`RestartDriver`]. A panic in a pass ends that pass and nothing else.
 
+mod follow;
 mod inbox;
 mod line;
 mod outcome;
@@ -20,7 +21,7 @@ pub use inbox::{Answer, Inbox, Message, Post, Reply};
 pub use line::{Ask, Line, Unfinished};
 pub use outcome::{Outcome, PassFailure};
 pub use schedule::{FIRST_SPREAD, Rhythm, Schedule, Verdict};
-pub use status::{AgentStatus, LastPass, Shown};
+pub use status::{AgentStatus, KeysShown, LastPass, Shown};
 pub use wanted::{Running, Wanted};
 
 use crate::clock::Timestamp;
@@ -412,6 +413,7 @@ impl Agent {
             shown.version = line.running.as_ref().and_then(|running| running.version.as_ref()).map(ToString::to_string);
             shown.sha256 = line.running.as_ref().map(|running| running.sha256.to_string());
             shown.previous = record.previous.as_ref().map(|p| outcome::named(p.version.as_ref()));
+            shown.keys = line.wanted.keys.as_ref().map(KeysShown::of);
             shown.hold.clone_from(&record.hold);
             shown.quarantine.clone_from(&record.quarantine);
         });

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Timestamp;
 use crate::failure::Reported;
 use crate::state::{Hold, Quarantined};
+use crate::trust::{PublicKey, TrustedKeys};
 
 /// The agent, for `status`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +18,8 @@ pub struct AgentStatus {
     pub updates_off: Option<Reported>,
     /// Where releases come from, without secrets.
     pub source: Option<String>,
+    /// The key set that is trusted, where there is one.
+    pub keys: Option<KeysShown>,
     /// The version that runs, where known.
     pub version: Option<String>,
     /// The digest of the binary that runs, where known.
@@ -31,6 +34,34 @@ pub struct AgentStatus {
     pub hold: Option<Hold>,
     /// Digests that are never run again.
     pub quarantine: Vec<Quarantined>,
+}
+
+/// The key set that is trusted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeysShown {
+    /// Its version.
+    pub version: u64,
+    /// The epoch in which manifests are numbered.
+    pub epoch: u64,
+    /// When it stops being good for new installs; `None` = never.
+    pub expires: Option<Timestamp>,
+    /// The numbers of the keys that sign releases, as minisign prints them.
+    pub release: Vec<String>,
+    /// How many of them must sign.
+    pub threshold: usize,
+}
+
+impl KeysShown {
+    /// What there is to show of `keys`.
+    pub fn of(keys: &TrustedKeys) -> KeysShown {
+        KeysShown {
+            version: keys.version(),
+            epoch: keys.epoch(),
+            expires: keys.document().expires,
+            release: keys.release().keys().iter().map(PublicKey::keynum).collect(),
+            threshold: keys.release().threshold(),
+        }
+    }
 }
 
 /// How the last pass ended.

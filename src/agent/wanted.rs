@@ -6,6 +6,7 @@ use std::time::Duration;
 use fetchd_fetchers::Revision;
 use semver::Version;
 
+use super::follow::Asking;
 use super::outcome::{Outcome, PassFailure};
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
@@ -13,7 +14,7 @@ use crate::failure::{Exit, Reported};
 use crate::fetch::{AssetPattern, Attend, Limits, Meant, NotReady, Offered, PollJob, PollReply, Source, Want, Worker};
 use crate::install::owner_only;
 use crate::state::Record;
-use crate::trust::{self, Admitted, Choice, Expect, Manifest, Offer, Policy, Refused, Trust};
+use crate::trust::{self, Admitted, Choice, Expect, Manifest, Offer, Policy, Refused, Trust, TrustedKeys};
 
 /// What is wanted, from where, and what is believed.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Wanted {
     pub source: Source,
     /// What is believed of them.
     pub trust: Trust,
+    /// The key set that this comes from, where there is one: see [`Wanted::adopt`].
+    pub keys: Option<TrustedKeys>,
     /// What this machine is.
     pub expect: Expect,
     /// Bounds of the network and of the disk.
@@ -58,11 +61,12 @@ pub struct Running {
 }
 
 impl Wanted {
-    /// Says what a pass would do, as far as that is known without a download. Changes nothing.
+    /// Says what a pass would do, as far as that is known without a download. Changes nothing on disk; key
+    /// sets that the source shows are followed in memory.
     ///
     /// `program` is the program path; `record` what is remembered.
     pub fn look(
-        &self,
+        &mut self,
         program: &Path,
         record: &Record,
         running: Option<&Running>,
@@ -75,6 +79,10 @@ impl Wanted {
             Found::Same(_) => return Ok(Outcome::Unchanged),
             Found::Nothing(outcome) => return Ok(outcome),
         };
+        let asking = Asking { worker, attend };
+        if let Some(held) = self.follow(&offered.release, record, now, asking, |_, _| Ok(()))? {
+            return Ok(Outcome::Held(held.into()));
+        }
         let manifest = self.read(&offered, program, now)?;
         if let Admitted::Stale(why) = trust::admit(&manifest, &mut record.clone())? {
             return Ok(Outcome::Stale(why.into()));
@@ -148,7 +156,9 @@ impl Wanted {
         // Digested, because a URL and an option may hold a secret.
         let source = (self.source.url.as_str(), &self.source.options);
         let settings = (&self.trust, &self.expect, &self.asset, &self.pin, self.allow_downgrade, self.max_age);
-        let settings = format!("{source:?} {settings:?}");
+        // What one key set refused, the next may vouch for.
+        let keys = self.keys.as_ref().map(TrustedKeys::version);
+        let settings = format!("{source:?} {settings:?} {keys:?}");
         format!("{}#{}", fetchd_fetchers::redact(&self.source.url), Sha256::of(settings.as_bytes()).short())
     }
 }
@@ -185,17 +195,23 @@ mod tests {
     use super::*;
 
     fn key(url: &str, options: &[(&str, &str)]) -> String {
+        wanted(url, options).etag_key()
+    }
+
+    fn wanted(url: &str, options: &[(&str, &str)]) -> Wanted {
         let options = options.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()]));
         let expect = Expect {
             product: "app".to_owned(),
             channel: "stable".to_owned(),
             target: "x86_64-unknown-linux-gnu".to_owned(),
+            epoch: None,
             max_size: 1,
         };
         let source = Source { url: Url::parse(url).unwrap(), options: options.collect::<Options>() };
-        let wanted = Wanted {
+        Wanted {
             source,
             trust: Trust::Unsigned,
+            keys: None,
             expect,
             limits: Limits::default(),
             asset: None,
@@ -203,8 +219,7 @@ mod tests {
             allow_downgrade: false,
             cooldown: Duration::ZERO,
             max_age: None,
-        };
-        wanted.etag_key()
+        }
     }
 
     #[test]
@@ -220,6 +235,18 @@ mod tests {
         let different: std::collections::BTreeSet<&String> = keys.iter().collect();
         assert_eq!(different.len(), keys.len(), "{keys:?}");
         assert_eq!(keys[2], key("github://o/r", &[("tag", "v1.*")]));
+    }
+
+    /// The release keys and the epoch are those of before: what was refused may be vouched for all the same.
+    #[test]
+    fn another_key_set_looks_at_a_revision_again() {
+        let mut wanted = wanted("https://dl.example.com/stable.fetchd", &[]);
+        let mut seen = std::collections::BTreeSet::from([wanted.etag_key()]);
+        for version in [1, 2] {
+            wanted.adopt(trust::sample::trusted_keys(version));
+            seen.insert(wanted.etag_key());
+        }
+        assert_eq!(seen.len(), 3, "{seen:?}");
     }
 
     #[test]

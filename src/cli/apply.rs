@@ -22,9 +22,10 @@ use crate::state::{StateError, Store};
 
 /// Says whether there is something newer. Changes nothing: no download, no state.
 pub(super) fn check(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
-    let (config, wanted) = wanted(matches)?;
+    let (config, mut wanted) = wanted(matches)?;
     let snapshot = Store::read_only(&config.place.state_dir)?;
     let record = snapshot.record();
+    wanted.recall(&config.place.state_dir)?;
     let running = match &record.confirmed {
         Some(known) => Some(Running { version: known.version.clone(), sha256: known.sha256 }),
         None => not_yet_known(&config.program.path),

@@ -13,6 +13,7 @@ use crate::config::{
     self, BUILD_TARGET, Config, ConfigError, Effective, Layout, Origin, Place, Signature, Source, Trust, Value,
     reference,
 };
+use crate::daemon::setup;
 use crate::failure::{Exit, Reported};
 use crate::trust::{KeySet, PublicKey};
 use crate::units;
@@ -41,9 +42,13 @@ pub(super) fn check(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reporte
     let mut keys = None;
     if let Some(source) = &config.source {
         config::fetcher(&settings, source, &fetchd_fetchers::Registry::builtin())?;
-        if matches!(source.trust, Trust::Keys { .. }) {
-            keys = Some(config::key_set(&settings)?);
+        match &source.trust {
+            Trust::Keys { .. } => keys = Some(config::key_set(&settings)?),
+            Trust::KeySet { .. } => keys = setup::wanted(&settings, &config, source)?.keys.map(|k| k.release().clone()),
+            Trust::Owner | Trust::Unsigned => {}
         }
+    } else if let Some(path) = config::provisioned(&settings)? {
+        keys = Some(config::trusted_keys(&settings, &path, &config.place.product)?.release().clone());
     } else if !settings.list("key").is_empty() {
         keys = Some(config::key_set(&settings)?);
     }
@@ -78,9 +83,10 @@ pub(super) fn check(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reporte
     out.line(format!("  runs      {} as {}{on}", words.join(" "), place.product));
     match (&source, &config.source) {
         (Some(url), Some(Source { trust, .. })) => {
+            let keys = keys.as_ref();
             let every = units::show_duration(config.schedule.interval);
             out.line(format!("  asks      {url} every {every} for {} releases", config.policy.channel));
-            out.line(format!("  believes  {}", believes(trust, &keynums)));
+            out.line(format!("  believes  {}", believes(trust, keys)));
         }
         _ => out.line("  asks      nobody: nothing is fetched, only supervised"),
     }
@@ -94,19 +100,21 @@ pub(super) fn check(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reporte
 }
 
 /// Whom, in a line.
-fn believes(trust: &Trust, keynums: &[String]) -> String {
+fn believes(trust: &Trust, keys: Option<&KeySet>) -> String {
     match trust {
-        Trust::Keys { threshold, signature, .. } => {
+        Trust::Keys { signature, .. } | Trust::KeySet { signature, .. } => {
             let what = match signature {
                 Signature::Bundle => "a bundle",
                 Signature::Bound => "artifacts, bound to product, version and target,",
                 Signature::Plain => "artifacts, bound to nothing,",
             };
-            let by = match keynums {
-                [only] => only.clone(),
-                several => format!("{threshold} of {}", several.join(", ")),
+            let keynums: Vec<String> = keys.iter().flat_map(|keys| keys.keys()).map(PublicKey::keynum).collect();
+            let by = match (keynums.as_slice(), keys) {
+                ([only], _) => only.clone(),
+                (several, keys) => format!("{} of {}", keys.map_or(1, KeySet::threshold), several.join(", ")),
             };
-            format!("{what} signed by {by}")
+            let until = if matches!(trust, Trust::KeySet { .. }) { ", and by whom newer key sets name" } else { "" };
+            format!("{what} signed by {by}{until}")
         }
         Trust::Owner => "the owner of the file on this machine".to_owned(),
         Trust::Unsigned => "anybody: nothing is signed, for development only".to_owned(),
@@ -175,8 +183,10 @@ fn derived(key: &str, settings: &Effective) -> Option<Value> {
         "product" => Place::of(settings).ok().map(|place| Value::Text(place.product)),
         "state_dir" => Place::of(settings).ok().map(|place| Value::Path(place.state_dir)),
         "signature" => match Config::of(settings).ok()?.source?.trust {
-            Trust::Keys { signature: Signature::Bundle, .. } => Some(Value::Text("bundle".to_owned())),
-            Trust::Keys { .. } => Some(Value::Text("bound".to_owned())),
+            Trust::Keys { signature: Signature::Bundle, .. } | Trust::KeySet { signature: Signature::Bundle, .. } => {
+                Some(Value::Text("bundle".to_owned()))
+            }
+            Trust::Keys { .. } | Trust::KeySet { .. } => Some(Value::Text("bound".to_owned())),
             Trust::Owner | Trust::Unsigned => None,
         },
         _ => None,

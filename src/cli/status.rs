@@ -111,6 +111,13 @@ fn text(status: &Status) -> Vec<String> {
         (None, Some(source)) => row("source", source.clone()),
         (None, None) => row("updates", "none: no source is configured".to_owned()),
     }
+    if let Some(keys) = &updates.keys {
+        let expires = keys.expires.map_or_else(|| "never expires".to_owned(), |expires| format!("expires {expires}"));
+        let needed = if keys.threshold > 1 { format!(", {} of them needed", keys.threshold) } else { String::new() };
+        let release = keys.release.join(" ");
+        let (version, epoch) = (keys.version, keys.epoch);
+        row("keys", format!("version {version}, epoch {epoch}, {expires}, release keys {release}{needed}"));
+    }
     if let Some(LastPass { at, outcome, message, error }) = &updates.last {
         let code = error.as_ref().map(|error| format!(" [{}]", error.code)).unwrap_or_default();
         row("last pass", format!("{at} {outcome}: {message}{code}"));

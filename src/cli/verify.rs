@@ -10,13 +10,19 @@ use crate::clock::Timestamp;
 use crate::config::{self, Effective, Origin};
 use crate::failure::{Exit, Reported, report};
 use crate::publish::{self, Checked, Listed, ListedArtifact, Mode, Says, Step, VerifyOptions};
+use crate::trust::bundle::Bundle;
+use crate::trust::{KeyDocument, TrustedKeys};
 use crate::units::show_duration;
 
 pub(super) fn verify(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
     let settings = load(matches)?;
     let Some(file) = matches.get_one::<PathBuf>("file") else { return Ok(Exit::Usage) };
     let signature = matches.get_one::<PathBuf>("minisig").map(PathBuf::as_path);
-    let keys = config::key_set(&settings)?;
+    let provisioned = trusted_keys(&settings)?;
+    let keys = match &provisioned {
+        Some(provisioned) => provisioned.release().clone(),
+        None => config::key_set(&settings)?,
+    };
     release::readable(file)?;
     if let Some(signature) = signature {
         release::readable(signature)?;
@@ -32,9 +38,10 @@ pub(super) fn verify(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Report
             Some("plain") => Some(Mode::Plain),
             _ => None,
         },
-        product: settings.text("product"),
+        product: settings.text("product").or(provisioned.as_ref().map(|keys| keys.document().product.as_str())),
         channel: given(&settings, "channel"),
         target: given(&settings, "target"),
+        epoch: provisioned.as_ref().map(TrustedKeys::epoch),
         now,
     })?;
     if keys.threshold() > 1 && checked.mode != Mode::Bundle {
@@ -57,6 +64,18 @@ pub(super) fn verify(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Report
         }
         None => Exit::Done,
     })
+}
+
+/// The key set of `--keys`, of the product that is asked for or else of its own.
+fn trusted_keys(settings: &Effective) -> Result<Option<TrustedKeys>, Reported> {
+    let Some(path) = config::provisioned(settings)? else { return Ok(None) };
+    release::readable(&path)?;
+    let claimed = || {
+        let bundle = Bundle::parse(&std::fs::read(&path).ok()?).ok()?;
+        KeyDocument::parse(bundle.claimed_payload()).ok().map(|document| document.product)
+    };
+    let product = settings.text("product").map(str::to_owned).or_else(claimed).unwrap_or_default();
+    Ok(Some(config::trusted_keys(settings, &path, &product)?))
 }
 
 /// The value of `key` if somebody set it; the file itself says it otherwise.

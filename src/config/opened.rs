@@ -9,7 +9,8 @@ use fetchd_fetchers::{Fetcher, Registry};
 use super::effective::Effective;
 use super::error::ConfigError;
 use super::release::{KeyRef, Source, keys};
-use crate::trust::{KeySet, PublicKey};
+use crate::failure::Failure;
+use crate::trust::{KeySet, PublicKey, TrustedKeys};
 
 /// The largest file that is looked at as a key, in bytes.
 const KEY_FILE_LIMIT: u64 = 64 * 1024;
@@ -28,6 +29,20 @@ pub fn key_set(settings: &Effective) -> Result<KeySet, ConfigError> {
     }
     let parsed = keys.iter().map(|key| public_key(settings, key)).collect::<Result<Vec<_>, _>>()?;
     KeySet::new(parsed, threshold).map_err(|refused| settings.wrong("key", refused.to_string()))
+}
+
+/// Reads the provisioned key set of `product` from `path`.
+///
+/// Fails with `config.value` if it cannot be read, is none, is of another product or is not signed by its own root
+/// keys. Whether it has expired is for a pass to say.
+pub fn trusted_keys(settings: &Effective, path: &Path, product: &str) -> Result<TrustedKeys, ConfigError> {
+    let wrong = |why: String| settings.wrong("keys", format!("`{}`: {why}", path.display()));
+    let text = text_of(path).map_err(wrong)?;
+    let provision = "give the file that the publisher made with `fetchd keys`, as it is";
+    TrustedKeys::provisioned(text.as_bytes(), product).map_err(|refused| {
+        let hint = Failure::hint(&refused);
+        wrong(format!("{refused} [{}]", refused.code())).hinted(hint.as_deref().unwrap_or(provision))
+    })
 }
 
 fn public_key(settings: &Effective, key: &KeyRef) -> Result<PublicKey, ConfigError> {

@@ -50,6 +50,13 @@ pub enum Trust {
         /// Of this kind.
         signature: Signature,
     },
+    /// Signatures, by keys that change.
+    KeySet {
+        /// The provisioned key set's file; absolute, not yet read.
+        path: PathBuf,
+        /// Of this kind.
+        signature: Signature,
+    },
     /// The owner of a local file. The source is a `file:` one and the layout external.
     Owner,
     /// Anybody. Only by `--insecure-unsigned`.
@@ -116,6 +123,24 @@ pub fn keys(settings: &Effective) -> Result<(Vec<KeyRef>, usize), ConfigError> {
     Ok((keys, threshold))
 }
 
+/// The file of the provisioned key set, if one is configured.
+pub fn provisioned(settings: &Effective) -> Result<Option<PathBuf>, ConfigError> {
+    let Some(path) = settings.path("keys") else { return Ok(None) };
+    if !settings.list("key").is_empty() {
+        return Err(conflict(
+            "`key` and `keys` exclude each other",
+            "drop `key`: the key set says who signs releases; or drop `keys`, if the keys never change",
+        ));
+    }
+    if *settings.origin("threshold") != Origin::Default {
+        return Err(conflict(
+            "`threshold` and `keys` exclude each other",
+            "drop `threshold`: the key set says how many of its keys must sign",
+        ));
+    }
+    Ok(Some(path))
+}
+
 /// The source with its trust, if one is set.
 pub(super) fn source(settings: &Effective, layout: Layout) -> Result<Option<Source>, ConfigError> {
     let Some(text) = settings.text("source") else {
@@ -174,7 +199,9 @@ fn url(settings: &Effective, text: &str) -> Result<Url, ConfigError> {
 }
 
 fn trust(settings: &Effective, url: &Url, layout: Layout) -> Result<Trust, ConfigError> {
-    let conflict = |what: &str, hint: &str| ConfigError::Conflict { what: what.to_owned(), hint: hint.to_owned() };
+    if let Some(path) = provisioned(settings)? {
+        return key_set(settings, url, path);
+    }
     let (keys, threshold) = keys(settings)?;
     let owner = settings.text("trust") == Some("owner");
     let unsigned = settings.on("insecure_unsigned");
@@ -208,13 +235,7 @@ fn trust(settings: &Effective, url: &Url, layout: Layout) -> Result<Trust, Confi
                 .to_owned(),
         }),
         (false, false, false) => {
-            let signature = match settings.text("signature") {
-                Some("bundle") => Signature::Bundle,
-                Some("plain") => Signature::Plain,
-                Some(_) => Signature::Bound,
-                None if url.path().ends_with(".fetchd") => Signature::Bundle,
-                None => Signature::Bound,
-            };
+            let signature = signature(settings, url);
             if threshold > 1 && signature != Signature::Bundle {
                 return Err(conflict(
                     "a `threshold` above 1 needs `signature = \"bundle\"`",
@@ -224,6 +245,44 @@ fn trust(settings: &Effective, url: &Url, layout: Layout) -> Result<Trust, Confi
             Ok(Trust::Keys { keys, threshold, signature })
         }
     }
+}
+
+/// Trust in a key set, where nothing else is to be believed.
+fn key_set(settings: &Effective, url: &Url, path: PathBuf) -> Result<Trust, ConfigError> {
+    if settings.text("trust") == Some("owner") {
+        return Err(conflict(
+            "`keys` is set, but with `trust = \"owner\"` no signature would be checked",
+            "drop `keys` to believe the file's owner, or `trust` to check signatures",
+        ));
+    }
+    if settings.on("insecure_unsigned") {
+        return Err(conflict(
+            "`--insecure-unsigned` is given although `keys` is set",
+            "drop the flag to check signatures, or `keys` to check none",
+        ));
+    }
+    if url.scheme() == "github" {
+        return Err(conflict(
+            "`keys` does not work with a `github:` source: a release there holds no directory for the next key sets",
+            "name the release keys with `key`, or publish a bundle where it can have `keys/<version>` beside it: \
+             `https:`, `s3:` or `file:`",
+        ));
+    }
+    Ok(Trust::KeySet { path, signature: signature(settings, url) })
+}
+
+fn signature(settings: &Effective, url: &Url) -> Signature {
+    match settings.text("signature") {
+        Some("bundle") => Signature::Bundle,
+        Some("plain") => Signature::Plain,
+        Some(_) => Signature::Bound,
+        None if url.path().ends_with(".fetchd") => Signature::Bundle,
+        None => Signature::Bound,
+    }
+}
+
+fn conflict(what: &str, hint: &str) -> ConfigError {
+    ConfigError::Conflict { what: what.to_owned(), hint: hint.to_owned() }
 }
 
 /// Whether `text` is a key and not the path of one. The first bytes of every key are `Ed`, which

@@ -3,36 +3,50 @@
 use std::path::PathBuf;
 
 use crate::agent::{Line, Rhythm, Wanted};
-use crate::config::{self, Address, Config, Effective, OnDeath, Probe, Signature};
+use crate::config::{self, Address, Config, ConfigError, Effective, OnDeath, Probe, Signature};
 use crate::failure::Reported;
 use crate::fetch::{self, ProcessWorker, Worker};
 use crate::install::{Carry, Install, Layout};
 use crate::restart::supervise::{self, Health, Options, Ready};
 use crate::state::Store;
-use crate::trust::{Expect, Trust};
+use crate::trust::{Expect, KeySet, Trust};
 use crate::verify::{Smoke, TargetCheck, Verifier};
 
 /// What is wanted from `source`. Reads the key files.
 pub fn wanted(settings: &Effective, config: &Config, source: &config::Source) -> Result<Wanted, Reported> {
+    let mut provisioned = None;
     let trust = match &source.trust {
         config::Trust::Owner => Trust::Owner,
         config::Trust::Unsigned => Trust::Unsigned,
-        config::Trust::Keys { signature, .. } => {
-            let keys = config::key_set(settings)?;
-            match signature {
-                Signature::Bundle => Trust::Bundle { keys },
-                Signature::Bound => Trust::Bound { keys },
-                Signature::Plain => Trust::Plain { keys },
+        config::Trust::Keys { signature, .. } => signed(config::key_set(settings)?, *signature),
+        config::Trust::KeySet { path, signature } => {
+            let keys = config::trusted_keys(settings, path, &config.place.product)?;
+            let release = keys.release().clone();
+            if release.threshold() > 1 && *signature != Signature::Bundle {
+                return Err(ConfigError::Conflict {
+                    what: format!(
+                        "{} keys must sign a release, as `{}` says, and a `.minisig` file holds one signature",
+                        release.threshold(),
+                        path.display()
+                    ),
+                    hint: "publish a bundle (`signature = \"bundle\"`), or a key set whose release threshold is 1"
+                        .to_owned(),
+                }
+                .into());
             }
+            provisioned = Some(keys);
+            signed(release, *signature)
         }
     };
-    Ok(Wanted {
+    let mut wanted = Wanted {
         source: fetch::Source { url: source.url.clone(), options: source.options.clone() },
         trust,
+        keys: None,
         expect: Expect {
             product: config.place.product.clone(),
             channel: config.policy.channel.clone(),
             target: config.verify.target.clone(),
+            epoch: None,
             max_size: config.download.max_size,
         },
         limits: fetch::Limits {
@@ -49,7 +63,19 @@ pub fn wanted(settings: &Effective, config: &Config, source: &config::Source) ->
         allow_downgrade: config.policy.allow_downgrade,
         cooldown: config.policy.cooldown,
         max_age: config.policy.max_age,
-    })
+    };
+    if let Some(keys) = provisioned {
+        wanted.adopt(keys);
+    }
+    Ok(wanted)
+}
+
+fn signed(keys: KeySet, signature: Signature) -> Trust {
+    match signature {
+        Signature::Bundle => Trust::Bundle { keys },
+        Signature::Bound => Trust::Bound { keys },
+        Signature::Plain => Trust::Plain { keys },
+    }
 }
 
 /// Where the program lies.
@@ -76,15 +102,16 @@ pub fn verifier(config: &Config) -> Verifier {
     Verifier { smoke, target, ..Verifier::default() }
 }
 
-/// The machinery of updates for `wanted`, with what a crash left half done settled. On failure the store, and with it
+/// The machinery of updates for `wanted`, with the key sets that were accepted before and what a crash left half done settled. On failure the store, and with it
 /// the lock, is given back.
 pub fn line(
     config: &Config,
-    wanted: Wanted,
+    mut wanted: Wanted,
     mut store: Store,
     worker: impl FnOnce(&Install) -> Result<Box<dyn Worker>, Reported>,
 ) -> Result<Line, (Box<Store>, Reported)> {
     let prepared = install(config).and_then(|mut install| {
+        wanted.recall(store.dir())?;
         let settled = install.settle(&mut store)?;
         tracing::debug!(event = "install.settled", ?settled, "the journal is settled");
         let worker = worker(&install)?;

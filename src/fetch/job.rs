@@ -84,6 +84,29 @@ pub struct PollJob {
     pub limits: Limits,
 }
 
+/// Bring one small file that lies beside what was polled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SiblingJob {
+    /// The source that was polled.
+    pub source: Source,
+    /// The release it showed.
+    pub release: Release,
+    /// The file, relative to the directory of what was polled.
+    pub name: AssetName,
+    /// The most bytes it may have; no more than [`DOCUMENT_LIMIT`].
+    pub limit: u64,
+    /// How long it may take.
+    pub deadline: Duration,
+}
+
+/// What was found beside what was polled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Sibling {
+    /// The whole file; `None` only if the source says that there is none.
+    #[serde(with = "text")]
+    pub(super) bytes: Option<Vec<u8>>,
+}
+
 /// What a poll brings besides the release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

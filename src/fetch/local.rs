@@ -8,7 +8,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 
 use super::failure::{FetchFailure, WorkerFault};
-use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollReply};
+use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollReply, SiblingJob};
 use super::perform::{REPORTS, perform};
 use super::wire::{Answer, Request};
 use super::worker::{Attend, Worker};
@@ -64,6 +64,13 @@ impl Worker for LocalWorker {
         }
     }
 
+    fn sibling(&mut self, job: &SiblingJob, attend: &mut dyn Attend) -> Result<Option<Vec<u8>>, FetchFailure> {
+        match self.run(&Request::Sibling(job.clone()), attend)? {
+            Answer::Sibling(sibling) => Ok(sibling.bytes),
+            other => Err(crossed(&other)),
+        }
+    }
+
     fn download(&mut self, job: &DownloadJob, attend: &mut dyn Attend) -> Result<Downloaded, FetchFailure> {
         match self.run(&Request::Download(job.clone()), attend)? {
             Answer::Download(downloaded) => Ok(downloaded),
@@ -85,6 +92,7 @@ impl Worker for LocalWorker {
 pub(super) fn crossed(answer: &Answer) -> FetchFailure {
     let kind = match answer {
         Answer::Poll(_) => "a poll",
+        Answer::Sibling(_) => "a question for a file",
         Answer::Download(_) => "a download",
         Answer::Extract(_) => "an extraction",
     };

@@ -2,7 +2,7 @@
 //! assertions.
 //!
 //! `FETCHD_TEST_WORKER=MODE` fails at every job. `FETCHD_TEST_WORKER_FILE` names a file with
-//! `MODE@PHASE` (`poll`, `download`, `extract`) for one failure: the job that fails removes it first.
+//! `MODE@PHASE` (`poll`, `sibling`, `download`, `extract`) for one failure: the job that fails removes it first.
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
@@ -57,6 +57,7 @@ fn asked(request: &Request, ours: impl Fn(&str) -> bool) -> Option<String> {
     let (mode, phase) = text.split_once('@')?;
     let now = match request {
         Request::Poll(_) => "poll",
+        Request::Sibling(_) => "sibling",
         Request::Download(_) => "download",
         Request::Extract(_) => "extract",
     };

@@ -27,7 +27,7 @@ pub use extract::{extract, measure};
 pub use failure::{ArchiveFault, FetchFailure, WorkerFault};
 pub use job::{
     DOCUMENT_LIMIT, DownloadJob, Downloaded, ExtractJob, Extracted, Limits, NotReady, Offered, PollJob, PollReply,
-    Progress, SIGNATURE_LIMIT, Source, Want,
+    Progress, SIGNATURE_LIMIT, SiblingJob, Source, Want,
 };
 pub use local::LocalWorker;
 pub use process::{ProcessWorker, Settings, Stderr};

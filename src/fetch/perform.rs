@@ -28,6 +28,7 @@ pub(super) async fn perform(
         super::misbehave::panic_if_asked(request);
         match request {
             Request::Poll(job) => poll::poll(registry, job).await.map(Answer::Poll),
+            Request::Sibling(job) => poll::sibling(registry, job).await.map(Answer::Sibling),
             Request::Download(job) => download::download(registry, job, progress).await.map(Answer::Download),
             Request::Extract(job) => unpack(job).await.map(Answer::Extract),
         }

@@ -7,13 +7,34 @@ use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::asset::{NoChoice, is_there, lists, sums_of};
 use super::failure::FetchFailure;
-use super::job::{DOCUMENT_LIMIT, NotReady, Offered, PollJob, PollReply, SIGNATURE_LIMIT, Source, Want};
+use super::job::{
+    DOCUMENT_LIMIT, NotReady, Offered, PollJob, PollReply, SIGNATURE_LIMIT, Sibling, SiblingJob, Source, Want,
+};
 use crate::digest::Sha256;
+use crate::failure::chain;
 
 /// Does `job` within its deadline.
 pub(super) async fn poll(registry: &Registry, job: &PollJob) -> Result<PollReply, FetchFailure> {
     let limit = job.limits.poll;
     tokio::time::timeout(limit, ask(registry, job)).await.unwrap_or(Err(FetchFailure::PollDeadline { limit }))
+}
+
+/// Does `job` within its deadline. What cannot be told apart from a file that is there is a failure: only "there is no such
+/// file" is an answer.
+pub(super) async fn sibling(registry: &Registry, job: &SiblingJob) -> Result<Sibling, FetchFailure> {
+    let bring = async {
+        let fetcher = open(registry, &job.source)?;
+        match fetcher.open(&job.release, &job.name, &Start::default()).await {
+            Ok(body) => Ok(Sibling { bytes: Some(whole(body, &job.name, job.limit).await?) }),
+            Err(error) if error.kind() == Kind::NotFound => Ok(Sibling { bytes: None }),
+            Err(error) if error.kind() == Kind::Denied => {
+                Err(FetchFailure::SiblingDenied { name: job.name.to_string(), message: chain(&error) })
+            }
+            Err(error) => Err(error.into()),
+        }
+    };
+    let limit = job.deadline;
+    tokio::time::timeout(limit, bring).await.unwrap_or(Err(FetchFailure::PollDeadline { limit }))
 }
 
 /// Opens the source of a job. What there is to warn about was said when it was configured, and is not said at each poll.
@@ -170,7 +191,11 @@ async fn small(
     asset: &AssetName,
     limit: u64,
 ) -> Result<Vec<u8>, FetchFailure> {
-    let Body { start, total, mut stream, .. } = fetcher.open(release, asset, &Start::default()).await?;
+    whole(fetcher.open(release, asset, &Start::default()).await?, asset, limit).await
+}
+
+async fn whole(body: Body, asset: &AssetName, limit: u64) -> Result<Vec<u8>, FetchFailure> {
+    let Body { start, total, mut stream, .. } = body;
     if start != 0 {
         let message = format!("`{asset}` begins at byte {start} although all of it was asked for");
         return Err(FetchFailure::Source { kind: Kind::Incomplete, message, retry_after: None });

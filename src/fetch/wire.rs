@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::failure::FetchFailure;
-use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollReply, Progress};
+use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollReply, Progress, Sibling, SiblingJob};
 
 /// The most bytes of one message.
 pub(super) const MESSAGE_LIMIT: usize = 1 << 20;
@@ -18,6 +18,7 @@ pub(super) const PREFIX: usize = 4;
 #[serde(rename_all = "snake_case")]
 pub(super) enum Request {
     Poll(PollJob),
+    Sibling(SiblingJob),
     Download(DownloadJob),
     Extract(ExtractJob),
 }
@@ -27,6 +28,7 @@ pub(super) enum Request {
 #[serde(rename_all = "snake_case")]
 pub(super) enum Answer {
     Poll(PollReply),
+    Sibling(Sibling),
     Download(Downloaded),
     Extract(Extracted),
 }

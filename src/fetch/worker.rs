@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::os::fd::BorrowedFd;
 
 use super::failure::FetchFailure;
-use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollReply, Progress};
+use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollReply, Progress, SiblingJob};
 
 /// Does the jobs that touch the network or parse what came from it.
 ///
@@ -13,6 +13,9 @@ use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollRe
 pub trait Worker: Send + Debug {
     /// Asks the source what it offers.
     fn poll(&mut self, job: &PollJob, attend: &mut dyn Attend) -> Result<PollReply, FetchFailure>;
+    /// Brings one small file that lies beside what was polled. `None` only if the source says that there is
+    /// none; whatever else keeps it away is a failure.
+    fn sibling(&mut self, job: &SiblingJob, attend: &mut dyn Attend) -> Result<Option<Vec<u8>>, FetchFailure>;
     /// Brings an artifact into staging, from where an earlier attempt ended if possible.
     fn download(&mut self, job: &DownloadJob, attend: &mut dyn Attend) -> Result<Downloaded, FetchFailure>;
     /// Unpacks the one binary of an artifact.

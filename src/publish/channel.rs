@@ -191,6 +191,7 @@ fn check_acceptable<P: ?Sized>(
         product: options.product.to_owned(),
         channel: options.channel.to_owned(),
         target: String::new(),
+        epoch: None,
         max_size: u64::MAX,
     };
     let release = Offered { revision: Revision(String::new()), label: None, assets: Vec::new(), document: None };

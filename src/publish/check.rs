@@ -45,6 +45,8 @@ pub struct VerifyOptions<'a> {
     pub channel: Option<&'a str>,
     /// Must be for this target; `None` = for the one it says.
     pub target: Option<&'a str>,
+    /// Must be of this epoch, that of the key set; `None` = of any.
+    pub epoch: Option<u64>,
     /// The time to check expiry against.
     pub now: Timestamp,
 }
@@ -218,6 +220,7 @@ fn bundle(options: &VerifyOptions<'_>, document: &[u8]) -> Checked {
             product: options.product.map_or_else(|| said("product"), str::to_owned),
             channel: options.channel.map_or_else(|| said("channel"), str::to_owned),
             target: options.target.unwrap_or_default().to_owned(),
+            epoch: options.epoch,
             max_size: u64::MAX,
         };
         let release = nothing(None);
@@ -264,6 +267,7 @@ fn artifact(options: &VerifyOptions<'_>, signature: &[u8], asset: &AssetName, si
             product: said(options.product, |bound| &bound.product),
             channel: said(options.channel, |bound| &bound.channel),
             target: said(options.target, |bound| &bound.target),
+            epoch: options.epoch,
             max_size: u64::MAX,
         };
         let keys = options.keys.clone();

@@ -34,11 +34,11 @@ use crate::trust::{self, Choice, Chosen, Expect, KeySet, Manifest, Offer, Policy
 /// ```
 #[derive(Debug, Clone)]
 pub struct Publisher {
-    dir: PathBuf,
+    pub(super) dir: PathBuf,
     product: String,
     channel: String,
     target: String,
-    key: SigningKey,
+    pub(super) key: SigningKey,
 }
 
 impl Publisher {
@@ -205,6 +205,7 @@ impl Publisher {
             product: self.product.clone(),
             channel: self.channel.clone(),
             target: self.target.clone(),
+            epoch: None,
             max_size: 1 << 30,
         }
     }

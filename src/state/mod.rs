@@ -8,6 +8,7 @@
 mod error;
 mod files;
 mod history;
+mod keys;
 mod record;
 mod store;
 

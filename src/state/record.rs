@@ -18,7 +18,7 @@ pub const SCHEMA: u32 = 1;
 pub struct Record {
     /// The layout of this file.
     pub schema: u32,
-    /// The newest key set accepted (0: the provisioned one).
+    /// The newest key set accepted (0: none yet); the source may not show fewer.
     #[serde(default)]
     pub keys_version: u64,
     /// The floor: nothing below (epoch, seq) is accepted.

@@ -108,3 +108,62 @@ fn a_file_beyond_64_kib_is_not_read() {
     let long = vec![b' '; TrustedKeys::MAX_FILE + 1];
     assert_eq!(code(TrustedKeys::provisioned(&long, "app")), ("keys.malformed", 20));
 }
+
+/// Attack 27: the sequences by which TUF's own conformance suite judges a rotation of root keys. Of each version: its
+/// root keys, its threshold, who signed it, and whether it is taken.
+#[test]
+fn rotations_end_as_those_of_tuf_do() {
+    const FIVE: &[u8] = &[0, 1, 2, 3, 4];
+    const SIXTH: &[u8] = &[0, 1, 3, 4, 5];
+    const OTHERS: &[u8] = &[5, 6, 7, 8, 9];
+    type Version = (&'static [u8], usize, &'static [u8], bool);
+    let sequences: [(&str, &[Version]); 15] = [
+        ("one key for another", &[(&[1], 1, &[1], true), (&[2], 1, &[2, 1], true), (&[2], 1, &[2], true)]),
+        (
+            "signatures of strangers beside them",
+            &[(&[1], 1, &[3, 1, 4], true), (&[2], 1, &[3, 2, 1, 4], true), (&[2], 1, &[3, 2, 4], true)],
+        ),
+        ("not signed by the old key", &[(&[1], 1, &[1], true), (&[2], 1, &[2, 3, 4], false)]),
+        ("not signed by the new key", &[(&[1], 1, &[1], true), (&[2], 1, &[1, 3, 4], false)]),
+        (
+            "three of five, others each time",
+            &[(FIVE, 3, &[0, 2, 4], true), (FIVE, 3, &[0, 4, 1], true), (FIVE, 3, &[0, 1, 3], true)],
+        ),
+        ("three of five, one replaced", &[(FIVE, 3, &[0, 2, 4], true), (SIXTH, 3, &[0, 4, 1], true)]),
+        ("three of the new five are missing", &[(FIVE, 3, &[0, 2, 4], true), (SIXTH, 3, &[0, 2, 4], false)]),
+        ("three of the old five are missing", &[(FIVE, 3, &[0, 2, 4], true), (SIXTH, 3, &[0, 4, 5], false)]),
+        (
+            "three of five, one replaced in two steps",
+            &[(FIVE, 3, &[0, 2, 4], true), (SIXTH, 3, &[0, 2, 4, 5], true), (SIXTH, 3, &[0, 4, 5], true)],
+        ),
+        (
+            "three of five, all replaced",
+            &[(FIVE, 3, &[0, 2, 4], true), (OTHERS, 3, &[0, 2, 4, 5, 6, 7], true), (OTHERS, 3, &[5, 6, 7], true)],
+        ),
+        ("a threshold rises", &[(&[1, 2, 3], 1, &[1], true), (&[1, 2, 3], 2, &[1, 2], true)]),
+        ("it rises and is not met", &[(&[1, 2, 3], 1, &[1], true), (&[1, 2, 3], 2, &[2], false)]),
+        (
+            "a threshold falls",
+            &[(&[1, 2, 3], 2, &[1, 2], true), (&[1, 2, 3], 1, &[1, 2], true), (&[1, 2, 3], 1, &[1], true)],
+        ),
+        ("it falls and the old one is not met", &[(&[1, 2, 3], 2, &[1, 2], true), (&[1, 2, 3], 1, &[1], false)]),
+        ("a key is added and both must sign", &[(&[1], 1, &[1], true), (&[1, 2], 2, &[1, 2], true)]),
+    ];
+    let keys: Vec<Key> = (0..10).map(|seed| Key::new(seed + 1)).collect();
+    let of = |numbers: &[u8]| numbers.iter().map(|number| &keys[usize::from(*number)]).collect::<Vec<_>>();
+    for (name, versions) in sequences {
+        let mut trusted: Option<TrustedKeys> = None;
+        for (version, (root, threshold, signers, good)) in (1..).zip(versions) {
+            let file = file(&document(version, &of(root), *threshold), &of(signers));
+            let next = match &trusted {
+                None => TrustedKeys::provisioned(&file, "app"),
+                Some(trusted) => trusted.advance(&file),
+            };
+            assert_eq!(next.is_ok(), *good, "{name}, version {version}: {next:?}");
+            if let Err(refused) = &next {
+                assert_eq!(refused.exit().number(), 20, "{name}, version {version}");
+            }
+            trusted = next.ok();
+        }
+    }
+}

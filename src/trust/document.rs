@@ -159,5 +159,6 @@ fn malformed(why: impl Into<String>) -> Refused {
 }
 
 const TYPE: &str = "fetchd-keys";
-const MAX_DEPTH: usize = 5;
+/// As deep as a manifest, so that one in the place of a key set is called what it is.
+const MAX_DEPTH: usize = 8;
 const MAX_KEYS: usize = 64;

@@ -66,7 +66,7 @@ pub(super) fn code<T>(outcome: Result<T, Refused>) -> (&'static str, u8) {
 }
 
 pub(super) fn expect() -> Expect {
-    Expect { product: "app".into(), channel: "stable".into(), target: TARGET.into(), max_size: 1 << 30 }
+    Expect { product: "app".into(), channel: "stable".into(), target: TARGET.into(), epoch: None, max_size: 1 << 30 }
 }
 
 pub(super) fn artifact(version: &str) -> Value {

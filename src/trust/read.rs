@@ -1,5 +1,6 @@
 //! From what a source offered to a manifest that may be believed, or not.
 
+use std::cmp::Ordering;
 use std::time::Duration;
 
 use fetchd_fetchers::{AssetName, Release as Offered};
@@ -47,6 +48,9 @@ pub struct Expect {
     pub channel: String,
     /// The target triple of this machine.
     pub target: String,
+    /// The epoch that the key set is of: manifests of another one are refused. `None` = there is no key
+    /// set, and a release key may begin a new epoch.
+    pub epoch: Option<u64>,
     /// The most bytes an artifact or a binary may have.
     pub max_size: u64,
 }
@@ -72,7 +76,8 @@ pub const CLOCK_SKEW: Duration = Duration::from_secs(24 * 3600);
 ///
 /// `now` is what the machine's clock says, fixed once for a pass. Fails with the codes `signature.*`,
 /// `bundle.*`, `manifest.*`, `comment.*` and `asset.*`; `manifest.clock` (22) if it was issued more
-/// than a day from now.
+/// than a day from now, `manifest.epoch` and `manifest.rollback` (21) if it is of another epoch than the
+/// key set.
 pub fn read(offer: &Offer<'_>, trust: &Trust, expect: &Expect, now: Timestamp) -> Result<Manifest, Refused> {
     let manifest = match trust {
         Trust::Bundle { keys } => read_bundle(offer, keys, expect, now)?,
@@ -109,7 +114,22 @@ fn read_bundle(offer: &Offer<'_>, keys: &KeySet, expect: &Expect, now: Timestamp
             payload.as_slice()
         }
     };
-    manifest::parse(bytes, &expect.product, &expect.channel, now)
+    let manifest = manifest::parse(bytes, &expect.product, &expect.channel, now)?;
+    of_epoch(&manifest, expect)?;
+    Ok(manifest)
+}
+
+/// Where there is a key set, its epoch is the one that counts: a release key alone begins none.
+fn of_epoch(manifest: &Manifest, expect: &Expect) -> Result<(), Refused> {
+    let (Some(expected), Some((epoch, _))) = (expect.epoch, manifest.position) else { return Ok(()) };
+    let message = format!("the manifest is of epoch {epoch}, and the key set is of epoch {expected}");
+    match epoch.cmp(&expected) {
+        Ordering::Equal => Ok(()),
+        Ordering::Less => Err(Refused::new("manifest.rollback", Exit::Rollback, message)
+            .hint("the publisher has to sign again in the new epoch (`fetchd publish --epoch`)")),
+        Ordering::Greater => Err(Refused::new("manifest.epoch", Exit::Rollback, message)
+            .hint("only the root keys begin an epoch; if the publisher did not, their release key is in other hands")),
+    }
 }
 
 fn read_bound(offer: &Offer<'_>, keys: &KeySet, expect: &Expect, now: Timestamp) -> Result<Manifest, Refused> {
@@ -158,7 +178,7 @@ fn read_bound(offer: &Offer<'_>, keys: &KeySet, expect: &Expect, now: Timestamp)
     };
     let sha256 = Sha256::of(&signature.signed_comment());
     let mut manifest = single(artifact, Some(bound.version), Vouched::Artifact(signature), sha256, now);
-    manifest.position = bound.seq.map(|seq| (0, seq));
+    manifest.position = bound.seq.map(|seq| (expect.epoch.unwrap_or(0), seq));
     manifest.issued = bound.issued;
     manifest.expires = bound.expires;
     Ok(manifest)

@@ -163,3 +163,35 @@ mod damage {
         }
     }
 }
+
+/// Attack 38: only the root keys begin an epoch.
+#[test]
+fn a_key_set_says_which_epoch_a_manifest_is_of() {
+    let key = Key::new(1);
+    let of = |epoch: u64, expected: Option<u64>| {
+        let mut value = manifest(&["1.0.0"]);
+        value["epoch"] = json!(epoch);
+        let document = bundle(value.to_string().as_bytes(), &[&key]);
+        let release = offered(None, &["stable.fetchd"]);
+        let offer = Offer { release: &release, document: Some(&document), signature: None, asset: None };
+        let expect = Expect { epoch: expected, ..expect() };
+        read(&offer, &Trust::Bundle { keys: keys(&[&key], 1) }, &expect, NOW)
+    };
+    assert_eq!(code(of(3, Some(3))), ("ok", 0));
+    assert_eq!(code(of(3, None)), ("ok", 0));
+    assert_eq!(code(of(4, Some(3))), ("manifest.epoch", 21));
+    assert_eq!(code(of(2, Some(3))), ("manifest.rollback", 21));
+}
+
+#[test]
+fn a_bound_artifact_is_numbered_in_the_epoch_of_the_key_set() {
+    let key = Key::new(1);
+    let signature = key.sign(b"123456789", &format!("{COMMENT}\tseq:5"));
+    let release = offered(None, &["app.tar.gz"]);
+    let offer = Offer { release: &release, document: None, signature: Some(signature.as_bytes()), asset: None };
+    for (epoch, position) in [(Some(3), (3, 5)), (None, (0, 5))] {
+        let expect = Expect { epoch, ..expect() };
+        let manifest = read(&offer, &Trust::Bound { keys: keys(&[&key], 1) }, &expect, NOW).unwrap();
+        assert_eq!(manifest.position, Some(position));
+    }
+}

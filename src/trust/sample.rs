@@ -2,8 +2,9 @@
 
 use semver::Version;
 
+use super::bundle::Bundle;
 use super::fixture::{Key, keys};
-use super::{ArtifactSignature, Chosen, Format, Proof};
+use super::{ArtifactSignature, Chosen, Format, KeyDocument, Proof, TrustedKeys};
 use crate::digest::Sha256;
 
 /// What a test wants of a [`Chosen`]; the rest is absent.
@@ -71,4 +72,14 @@ impl Sample {
             proof: self.proof,
         }
     }
+}
+
+/// A key set of product `app` in this version, provisioned.
+pub(crate) fn trusted_keys(version: u64) -> TrustedKeys {
+    let (root, release) = (Key::new(8), keys(&[&Key::new(7)], 1));
+    let set = keys(&[&root], 1);
+    let document = KeyDocument { product: "app".into(), version, epoch: 0, expires: None, root: set, release };
+    let payload = document.to_bytes();
+    let signature = root.sign(&payload, "keys");
+    TrustedKeys::provisioned(&Bundle::new(payload, vec![signature]).to_file(), "app").unwrap()
 }

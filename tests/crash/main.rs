@@ -52,6 +52,7 @@ macro_rules! rows {
 }
 
 rows! {
+    keys_kept: KeysKept;
     download_partial: DownloadPartial;
     download_complete: DownloadComplete;
     custody_taken: CustodyTaken;
@@ -150,7 +151,8 @@ enum Binary {
 /// What is at the program path when a process is killed there.
 fn at_the_kill(checkpoint: Checkpoint) -> Binary {
     match checkpoint {
-        Checkpoint::DownloadPartial
+        Checkpoint::KeysKept
+        | Checkpoint::DownloadPartial
         | Checkpoint::DownloadComplete
         | Checkpoint::CustodyTaken
         | Checkpoint::Extracted

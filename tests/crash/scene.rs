@@ -10,7 +10,7 @@ use fetchd::checkpoint::Checkpoint;
 use fetchd::demo::Trailer;
 use fetchd::digest::Sha256;
 use fetchd::fetch::measure;
-use fetchd::publish::{ArtifactFile, NewRelease, host_target};
+use fetchd::publish::{ArtifactFile, NewRelease, SigningKey, host_target, key_file};
 use fetchd::trust::Format;
 
 use crate::site::{FETCHD, Site, Supervised, wait_until};
@@ -28,6 +28,7 @@ pub(crate) struct Scene {
     pub(crate) site: Site,
     pub(crate) layout: Layout,
     at: Checkpoint,
+    root: SigningKey,
 }
 
 impl Scene {
@@ -43,7 +44,11 @@ impl Scene {
             }
         };
         site.put(&first, &Trailer::version(if layout == Layout::External { "0.9.0" } else { "1.0.0" }));
-        Scene { site, layout, at }
+        let scene = Scene { site, layout, at, root: SigningKey::generate().unwrap() };
+        if at == Checkpoint::KeysKept {
+            fs::write(scene.provisioned(), scene.key_set(1)).unwrap();
+        }
+        scene
     }
 
     /// The path that the world knows.
@@ -62,6 +67,16 @@ impl Scene {
         }
     }
 
+    fn provisioned(&self) -> PathBuf {
+        self.site.path().join("app.keys")
+    }
+
+    /// A key set by which the publisher signs releases.
+    fn key_set(&self, version: u64) -> Vec<u8> {
+        let document = self.site.publisher.key_document(version, &[&self.root]).unwrap();
+        key_file(&document, &[&self.root]).unwrap()
+    }
+
     fn marker(&self) -> PathBuf {
         self.site.path().join("checkpoint")
     }
@@ -77,7 +92,7 @@ impl Scene {
         fetchd
             .args([command, "--product", "app", "--layout", &layout, "--source", &source, "--state-dir"])
             .arg(self.site.state_dir())
-            .args(["--key", &self.site.publisher.public_key().to_string()])
+            .args(self.trust())
             .args(more)
             .arg("--")
             .arg(self.program())
@@ -88,6 +103,14 @@ impl Scene {
             fetchd.env("FETCHD_TEST_CHECKPOINT", self.at.name()).env("FETCHD_TEST_CHECKPOINT_FILE", self.marker());
         }
         fetchd
+    }
+
+    /// The publisher's key, or where it is about key sets the provisioned one.
+    fn trust(&self) -> [String; 2] {
+        if self.at == Checkpoint::KeysKept {
+            return ["--keys".to_owned(), self.provisioned().display().to_string()];
+        }
+        ["--key".to_owned(), self.site.publisher.public_key().to_string()]
     }
 
     /// `fetchd run`.
@@ -106,6 +129,9 @@ impl Scene {
 
     /// Publishes a release with this trailer: packed, where it is the unpacking that is broken off.
     pub(crate) fn publish(&self, trailer: &Trailer) {
+        if self.at == Checkpoint::KeysKept {
+            self.site.publisher.put_keys(2, &self.key_set(2)).unwrap();
+        }
         if self.layout == Layout::External {
             return self.deploy(trailer);
         }

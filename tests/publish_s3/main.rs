@@ -113,7 +113,13 @@ fn read(key: &SigningKey, document: &[u8]) -> Manifest {
     let keys = KeySet::new(vec![key.public().clone()], 1).unwrap();
     let release = Release { revision: Revision(String::new()), label: None, assets: Vec::new(), document: None };
     let offer = Offer { release: &release, document: Some(document), signature: None, asset: None };
-    let expect = Expect { product: "web".into(), channel: "stable".into(), target: "here".into(), max_size: u64::MAX };
+    let expect = Expect {
+        product: "web".into(),
+        channel: "stable".into(),
+        target: "here".into(),
+        epoch: None,
+        max_size: u64::MAX,
+    };
     trust::read(&offer, &Trust::Bundle { keys }, &expect, Timestamp::now()).unwrap()
 }
 

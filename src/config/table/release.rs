@@ -77,6 +77,20 @@ pub(super) const ROWS: &[Setting] = &[
         ..BASE
     },
     Setting {
+        key: "keys",
+        kind: Kind::Path,
+        value_name: "FILE",
+        example: "/etc/fetchd/web.keys",
+        default: Preset::Derived("none: the keys are those of `key`, and never change"),
+        doc: "A key set that says who signs releases, and who may change that",
+        long: "A signed bundle with a document of the type `fetchd-keys`, brought here by a way that is trusted. Newer \
+               versions of it are fetched from `keys/<version>` beside the source's file, each signed by the root keys \
+               before it and by its own. Takes the place of `key` and `threshold`; not for `github:`.",
+        group: Group::Trust,
+        scope: Scope::Trust,
+        ..BASE
+    },
+    Setting {
         key: "threshold",
         kind: Kind::Integer { min: 1, max: 16 },
         default: Preset::Value("1"),

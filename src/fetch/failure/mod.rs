@@ -36,6 +36,14 @@ pub enum FetchFailure {
         /// The file that is missing.
         asset: String,
     },
+    /// A file that need not be there may not be looked at, so nobody can tell whether it is.
+    #[error("whether there is a `{name}` cannot be told: {message}")]
+    SiblingDenied {
+        /// The file, relative to the directory of what was polled.
+        name: String,
+        /// The fetcher's own words, redacted.
+        message: String,
+    },
     /// Several assets of the release could be the one for this machine.
     #[error("several assets could be meant: {}", listed(.names))]
     Ambiguous {
@@ -233,6 +241,7 @@ impl Failure for FetchFailure {
         match self {
             FetchFailure::Source { kind, .. } => source_code(*kind),
             FetchFailure::NotReady { .. } => "source.not_ready",
+            FetchFailure::SiblingDenied { .. } => "source.denied",
             FetchFailure::Ambiguous { .. } => "source.ambiguous",
             FetchFailure::Contradiction { .. } => "source.contradiction",
             FetchFailure::Claim { .. } => "download.claim",
@@ -259,6 +268,7 @@ impl Failure for FetchFailure {
             FetchFailure::Source { kind: Kind::Misconfigured, .. } | FetchFailure::Ambiguous { .. } => Exit::Usage,
             FetchFailure::Source { .. }
             | FetchFailure::NotReady { .. }
+            | FetchFailure::SiblingDenied { .. }
             | FetchFailure::PollDeadline { .. }
             | FetchFailure::Stalled { .. }
             | FetchFailure::TooSlow { .. }
@@ -284,6 +294,10 @@ impl Failure for FetchFailure {
             FetchFailure::Source { kind: Kind::NotFound, .. } => "check the source's URL, and that the release is out",
             FetchFailure::Source { kind: Kind::Denied, .. } => {
                 "check the credentials that are configured for the source"
+            }
+            FetchFailure::SiblingDenied { .. } => {
+                "hosts have to be told that a file is missing: in S3 they need `s3:ListBucket` for the prefix, else a \
+                 missing object is answered with 403; elsewhere the answer has to be 404"
             }
             FetchFailure::Source { kind: Kind::Misconfigured, .. } => "correct `--source`, or `source` in the file",
             FetchFailure::Source { kind: Kind::Throttled, .. } => "poll less often, or configure credentials",

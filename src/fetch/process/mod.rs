@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use self::live::{Duty, Live};
 use super::failure::FetchFailure;
-use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollReply};
+use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollReply, SiblingJob};
 use super::local::crossed;
 use super::wire::{Answer, Request};
 use super::worker::{Attend, Worker};
@@ -129,6 +129,13 @@ impl Worker for ProcessWorker {
     fn poll(&mut self, job: &PollJob, attend: &mut dyn Attend) -> Result<PollReply, FetchFailure> {
         match self.run(&Request::Poll(job.clone()), job.limits.poll + GRACE, attend)? {
             Answer::Poll(reply) => screen::poll_reply(reply),
+            other => Err(crossed(&other)),
+        }
+    }
+
+    fn sibling(&mut self, job: &SiblingJob, attend: &mut dyn Attend) -> Result<Option<Vec<u8>>, FetchFailure> {
+        match self.run(&Request::Sibling(job.clone()), job.deadline + GRACE, attend)? {
+            Answer::Sibling(sibling) => screen::sibling(sibling.bytes, job.limit),
             other => Err(crossed(&other)),
         }
     }

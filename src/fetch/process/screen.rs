@@ -24,6 +24,14 @@ pub(super) fn poll_reply(reply: PollReply) -> Result<PollReply, FetchFailure> {
     Ok(reply)
 }
 
+/// A file's bytes, if they keep to the limit of its job.
+pub(super) fn sibling(bytes: Option<Vec<u8>>, limit: u64) -> Result<Option<Vec<u8>>, FetchFailure> {
+    if bytes.as_ref().is_some_and(|bytes| bytes.len() as u64 > limit) {
+        return Err(WorkerFault::Protocol { what: "a file beyond its limit".to_owned() }.into());
+    }
+    Ok(bytes)
+}
+
 fn clean(value: serde_json::Value) -> serde_json::Value {
     use serde_json::Value;
     match value {

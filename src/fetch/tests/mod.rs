@@ -113,6 +113,12 @@ impl Fetcher for Script {
         if start.byte > 0 && self.text("refuse_resume").is_some() {
             return Err(self.error(Kind::Changed));
         }
+        match self.text("open") {
+            Some("denied") => return Err(self.error(Kind::Denied)),
+            Some("unreachable") => return Err(self.error(Kind::Unreachable)),
+            Some("never") => std::future::pending::<()>().await,
+            _ => {}
+        }
         let bytes = std::fs::read(self.directory().join(asset.as_str())).map_err(|_| self.error(Kind::NotFound))?;
         let validator = self.text("validator").unwrap_or("v1");
         let known = start.validator.as_ref().is_some_and(|sent| sent.0 == validator);

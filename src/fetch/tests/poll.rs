@@ -3,8 +3,8 @@ use std::fs;
 use super::*;
 use crate::digest::Sha256;
 use crate::failure::{Exit, Failure as _};
-use crate::fetch::poll::poll;
-use crate::fetch::{FetchFailure, Limits, PollJob, PollReply, Want};
+use crate::fetch::poll::{poll, sibling};
+use crate::fetch::{FetchFailure, Limits, PollJob, PollReply, SiblingJob, Want};
 
 fn job(directory: &Path, want: Want, options: &[&str]) -> PollJob {
     PollJob { source: source(directory, options), since: None, want, meant: meant(), limits: Limits::default() }
@@ -137,4 +137,51 @@ fn a_silent_source_ends_with_the_deadline() {
     job.limits.poll = Duration::from_millis(50);
     let failure = run(&job).unwrap_err();
     assert_eq!((failure.code(), failure.exit()), ("source.deadline", Exit::Unreachable));
+}
+
+fn beside(directory: &Path, options: &[&str]) -> Result<Option<Vec<u8>>, FetchFailure> {
+    let job = SiblingJob {
+        source: source(directory, options),
+        release: release(&["app"]),
+        name: AssetName::new("keys/2").unwrap(),
+        limit: 10,
+        deadline: Duration::from_millis(200),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(sibling(&registry(), &job)).map(|sibling| sibling.bytes)
+}
+
+#[test]
+fn a_file_beside_the_pointer_comes_whole_or_is_said_not_to_be_there() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_eq!(beside(directory.path(), &[]).unwrap(), None);
+    fs::create_dir(directory.path().join("keys")).unwrap();
+    assert_eq!(beside(directory.path(), &[]).unwrap(), None);
+    fs::write(directory.path().join("keys/2"), b"0123456789").unwrap();
+    for options in [&[][..], &["total=none", "chunk=3"]] {
+        assert_eq!(beside(directory.path(), options).unwrap().as_deref(), Some(&b"0123456789"[..]));
+    }
+}
+
+/// Attack 31: nothing but "there is none" means that there is none.
+#[test]
+fn whatever_keeps_a_file_beside_the_pointer_away_is_a_failure() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::create_dir(directory.path().join("keys")).unwrap();
+    fs::write(directory.path().join("keys/2"), b"0123456789").unwrap();
+    for (options, expected) in [
+        (&["open=denied"][..], "source.denied"),
+        (&["open=unreachable"], "source.unreachable"),
+        (&["open=never"], "source.deadline"),
+        (&["stall=5", "chunk=5"], "source.deadline"),
+        (&["end=5", "chunk=5"], "source.incomplete"),
+        (&["break=5", "chunk=5"], "source.incomplete"),
+        (&["total=11"], "source.document_too_large"),
+        (&["total=none", "endless"], "source.document_too_large"),
+    ] {
+        let failure = beside(directory.path(), options).unwrap_err();
+        assert_eq!(failure.code(), expected, "{options:?}");
+    }
+    let hint = beside(directory.path(), &["open=denied"]).unwrap_err().hint().unwrap();
+    assert!(hint.contains("s3:ListBucket"), "{hint}");
 }

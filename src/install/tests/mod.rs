@@ -226,7 +226,7 @@ fn chosen(version: &str, bytes: &[u8], size: u64) -> Chosen {
     let public = PublicKey::parse(&base64(&[b"Ed", b"12345678", key.verifying_key().as_bytes()])).unwrap();
     let trust = Trust::Bound { keys: KeySet::new(vec![public], 1).unwrap() };
     let (product, channel, target) = ("app".to_owned(), "stable".to_owned(), TARGET.to_owned());
-    let expect = Expect { product, channel, target, max_size: u64::MAX };
+    let expect = Expect { product, channel, target, epoch: None, max_size: u64::MAX };
     let release = fetchd_fetchers::Release {
         revision: Revision("r".to_owned()),
         label: None,
