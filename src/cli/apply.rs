@@ -19,12 +19,17 @@ use crate::failure::{Exit, Reported};
 use crate::fetch::{Attend, LocalWorker, Progress, Worker};
 use crate::restart::none;
 use crate::state::{Event, StateError, Store};
+use crate::trust;
 
 /// Says whether there is something newer. Changes nothing: no download, no state.
 pub(super) fn check(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
     let (config, wanted) = wanted(matches)?;
     let snapshot = Store::read_only(&config.place.state_dir)?;
-    let record = snapshot.record();
+    let mut record = snapshot.record().clone();
+    if let Some(floor) = config.policy.floor {
+        trust::provision(&mut record, floor);
+    }
+    let record = &record;
     let running = match &record.confirmed {
         Some(known) => Some(Running { version: known.version.clone(), sha256: known.sha256 }),
         None => not_yet_known(&config.program.path),
@@ -39,10 +44,14 @@ pub(super) fn check(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reporte
 pub(super) fn apply(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
     let (config, wanted) = wanted(matches)?;
     let force = matches.get_flag("force");
+    let request = control::Request::Apply { force };
+    // One whose updates were off because of the state holds no lock, and must do this itself all the same.
+    if control::supervisor(&config.place.state_dir).is_some() {
+        return operate::through(&config.place, &request, out);
+    }
     let store = match Store::open(&config.place.state_dir) {
         Ok(store) => store,
         Err(locked @ StateError::Locked { .. }) => {
-            let request = control::Request::Apply { force };
             return operate::through(&config.place, &request, out).map_err(|failure| {
                 // Locked, and nobody answers: that is what matters.
                 if failure.code == "control.not_running" { locked.into() } else { failure }

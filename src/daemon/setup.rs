@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::floor;
 use crate::agent::{Line, Rhythm, Wanted};
 use crate::config::{self, Address, Config, Effective, OnDeath, Probe, Signature};
 use crate::failure::Reported;
@@ -76,7 +77,7 @@ pub fn verifier(config: &Config) -> Verifier {
     Verifier { smoke, target, ..Verifier::default() }
 }
 
-/// The machinery of updates for `wanted`, with what a crash left half done settled. On failure the store, and with it
+/// The machinery of updates for `wanted`, with the floor established and what a crash left half done settled. On failure the store, and with it
 /// the lock, is given back.
 pub fn line(
     config: &Config,
@@ -84,7 +85,8 @@ pub fn line(
     mut store: Store,
     worker: impl FnOnce(&Install) -> Result<Box<dyn Worker>, Reported>,
 ) -> Result<Line, (Box<Store>, Reported)> {
-    let prepared = install(config).and_then(|mut install| {
+    let prepared = floor::establish(&mut store, &wanted, config.policy.floor).map_err(Reported::from);
+    let prepared = prepared.and_then(|()| install(config)).and_then(|mut install| {
         let settled = install.settle(&mut store)?;
         tracing::debug!(event = "install.settled", ?settled, "the journal is settled");
         let worker = worker(&install)?;

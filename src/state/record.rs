@@ -77,6 +77,29 @@ impl Default for Record {
     }
 }
 
+/// What the floor of a record rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrustState {
+    /// No release has been accepted since the state began: the floor is the provisioned one, or none.
+    New,
+    /// On what was accepted here.
+    Known,
+}
+
+impl Record {
+    /// What its floor rests on.
+    pub fn trust_state(&self) -> TrustState {
+        let seen = self.manifest_sha256.is_some() || self.issued_max.is_some() || !self.first_seen.is_empty();
+        if seen { TrustState::Known } else { TrustState::New }
+    }
+
+    /// The floor: (epoch, sequence number).
+    pub fn floor(&self) -> (u64, u64) {
+        (self.epoch, self.seq)
+    }
+}
+
 /// A binary known to be good.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmed {
