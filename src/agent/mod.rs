@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use attending::Attending;
 pub use inbox::{Answer, Inbox, Message, Post, Reply};
 pub use line::{Ask, Line, Unfinished};
+pub(crate) use outcome::named;
 pub use outcome::{Outcome, PassFailure};
 pub use reopen::Reopen;
 pub use schedule::{FIRST_SPREAD, Rhythm, Schedule, Verdict};

@@ -11,11 +11,7 @@ use crate::trust::{self, KeySet, Trust};
 /// A bundle above the record means that somebody set the record back, or took it away: that is logged and written to the
 /// history as `state.floor_edited`. A bundle that cannot be read or whose signature does not hold is ignored, as
 /// `state.last_bundle`: the keys may have changed since.
-pub(super) fn establish(
-    store: &mut Store,
-    wanted: &Wanted,
-    provisioned: Option<(u64, u64)>,
-) -> Result<(), StateError> {
+pub(super) fn establish(store: &mut Store, wanted: &Wanted, provisioned: Option<(u64, u64)>) -> Result<(), StateError> {
     if store.is_new() {
         note(store, Event::new(Timestamp::now(), "state.new").message("there was no record; it begins now"));
     }
@@ -76,7 +72,11 @@ fn alarm(store: &Store, report: &Reported, message: String) -> Result<(), StateE
 fn note(store: &Store, event: Event) {
     // A history that cannot be written stops nothing.
     if let Err(e) = store.history().append(&event) {
-        tracing::warn!(event = "history.unwritable", error = crate::failure::chain(&e), "a line of the history was lost");
+        tracing::warn!(
+            event = "history.unwritable",
+            error = crate::failure::chain(&e),
+            "a line of the history was lost"
+        );
     }
 }
 

@@ -177,7 +177,8 @@ fn machinery(config: &Config, wanted: Option<Wanted>) -> Result<Machinery, Repor
 /// directory that others can write to, nobody's word keeps the service from starting.
 fn updates_off(config: &Config, report: Reported) -> Result<Reported, Reported> {
     if report.code != "state.unsafe"
-        && let Some(pid) = control::supervisor(&config.place.state_dir) {
+        && let Some(pid) = control::supervisor(&config.place.state_dir)
+    {
         return Err(StateError::Locked { path: config.place.state_dir.clone(), pid: Some(pid) }.into());
     }
     tracing::error!(event = "updates.off", code = report.code, "{}; updates are off, the service runs", report.message);

@@ -78,8 +78,16 @@ struct Sim {
 enum Name {
     Made(PathBuf),
     /// `arrived`: the new name is durable, the disappearance of the old one is not.
-    Renamed { from: PathBuf, to: PathBuf, replaced: Option<PathBuf>, arrived: bool },
-    Removed { path: PathBuf, removed: Option<PathBuf> },
+    Renamed {
+        from: PathBuf,
+        to: PathBuf,
+        replaced: Option<PathBuf>,
+        arrived: bool,
+    },
+    Removed {
+        path: PathBuf,
+        removed: Option<PathBuf>,
+    },
 }
 
 impl Sim {
