@@ -6,8 +6,8 @@ use crate::durable::power::{Fault, Ran, with_fault};
 
 type Outcome = Result<(), InstallError>;
 
-/// Runs `change` with each fault at each call, and starts again: what would be started is one of `allowed`, complete, and
-/// the machine works.
+/// Runs `change` with each fault at each call, and starts again: what would be started is one of `allowed`, complete, the
+/// last of them if `change` said that it was done; the record agrees, and the machine works.
 fn lose_everywhere(
     (kind, first): (Kind, Option<&str>),
     prepare: fn(&mut Bench),
@@ -21,11 +21,17 @@ fn lose_everywhere(
             bench.start().unwrap();
             prepare(&mut bench);
             let base = bench.base.clone();
-            let Ran { reached, .. } = with_fault(at, fault, &base, || change(&mut bench));
+            let Ran { value, reached } = with_fault(at, fault, &base, || change(&mut bench));
             let what = format!("{kind:?}, {fault:?} at call {at}");
             bench.start().unwrap_or_else(|e| panic!("{what}: {e}"));
             let found = bench.starts();
             assert!(allowed.contains(&found.as_deref()), "{what}: {found:?}");
+            if matches!(value, Some(Ok(()))) {
+                assert_eq!(Some(&found.as_deref()), allowed.last(), "{what}: reported as done");
+            }
+            if bench.record().journal.is_none() && bench.record().confirmed.is_some() {
+                assert_eq!(bench.confirmed(), found, "{what}");
+            }
             if bench.record().journal.is_some() {
                 bench.confirm();
             }
@@ -68,6 +74,18 @@ fn the_first_activation_that_loses_its_power_leaves_a_whole_program_or_none() {
     for kind in [Kind::Replace, Kind::Releases] {
         let change = |bench: &mut Bench| bench.activate("1.0.0").map(drop);
         lose_everywhere((kind, None), |_| {}, change, &[None, Some("1.0.0")]);
+    }
+}
+
+#[test]
+fn a_release_that_is_confirmed_stays() {
+    for kind in KINDS {
+        let change = |bench: &mut Bench| {
+            bench.activate("3.0.0")?;
+            let (install, store) = bench.both();
+            install.confirm(store, Timestamp(1))
+        };
+        lose_everywhere((kind, Some("old")), two_confirmed, change, &[Some("2.0.0"), Some("3.0.0")]);
     }
 }
 
