@@ -23,7 +23,7 @@ struct Post {
 }
 
 /// What every command needs that installs such a script.
-const FLAGS: [&str; 4] = ["--target-check", "off", "--ready", "alive:50ms"];
+const FLAGS: [&str; 2] = ["--target-check", "off"];
 
 fn script(version: &str) -> Vec<u8> {
     format!("#!/bin/sh\n[ \"$1\" = --version ] && echo app {version} && exit\nexec sleep 600\n").into_bytes()
@@ -69,7 +69,7 @@ impl Post {
                 let mut fetchd = Command::new(site::FETCHD);
                 let whole = self.site.command(first, &[]);
                 let given: Vec<_> = whole.get_args().skip(1).collect();
-                fetchd.arg(first).args(nested).args(given).args(&FLAGS[..if first == "check" { 2 } else { 4 }]);
+                fetchd.arg(first).args(nested).args(given).args(FLAGS);
                 fetchd.args(more).arg("--").arg(self.site.program());
                 fetchd
             }
@@ -104,7 +104,7 @@ impl Post {
 
     /// `fetchd run`, polling five times a second.
     fn run(&self, more: &[&str]) -> Supervised<'_> {
-        self.site.run(&[&FLAGS[..], more].concat())
+        self.site.run(&[&FLAGS[..], &["--ready", "alive:50ms"], more].concat())
     }
 
     /// (epoch, sequence number) of what is published.
