@@ -129,6 +129,8 @@ pub struct Remains {
     pub hold: Option<Hold>,
     /// The floor it claims: only to be shown.
     pub claimed: Option<(u64, u64)>,
+    /// Whether nothing of it could be read.
+    pub illegible: bool,
 }
 
 /// Reads what can be read of the record in `dir`, whatever is wrong with the rest of it.
@@ -144,13 +146,16 @@ pub fn remains(dir: &Path) -> Remains {
         file.take(RECORD_LIMIT).read_to_end(&mut bytes).ok()?;
         serde_json::from_slice(&bytes).ok()
     };
-    let Some(Value::Object(object)) = read() else { return Remains::default() };
+    let Some(Value::Object(object)) = read() else {
+        return Remains { illegible: true, ..Remains::default() };
+    };
     let number = |key: &str| object.get(key).and_then(Value::as_u64);
     let listed = object.get("quarantine").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let newest = listed.len().saturating_sub(MOST_CARRIED);
     Remains {
         quarantine: listed[newest..].iter().filter_map(|bad| Quarantined::deserialize(bad).ok()).collect(),
         hold: object.get("hold").and_then(|hold| Hold::deserialize(hold).ok()),
+        illegible: false,
         claimed: number("seq").map(|seq| (number("epoch").unwrap_or(0), seq)),
     }
 }

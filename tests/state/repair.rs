@@ -167,3 +167,16 @@ fn nothing_to_repair_is_nothing_changed() {
     assert!(!fresh.site.state_dir().exists());
     assert_eq!(fresh.json("state show", &[], 0)["state"], "new");
 }
+
+#[test]
+fn a_supervisor_that_has_the_record_in_memory_writes_it_whole_again() {
+    let post = Post::known();
+    let mut fetchd = post.run(&[]);
+    fetchd.wait("a pass", |status| status.updates.last.is_some());
+    fs::write(post.state("state.json"), "{").unwrap();
+    post.json("state show", &[], 50);
+    post.refused("state repair", &[], 75, "state.locked");
+    post.done("hold", &[], 0);
+    let shown = post.json("state show", &[], 0);
+    assert_eq!(shown["floor"]["seq"], post.published().1, "{shown}");
+}

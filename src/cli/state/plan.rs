@@ -160,11 +160,11 @@ impl Plan {
             let version = version.as_ref().map_or_else(|| "its version is not known".to_owned(), |v| format!("`{v}`"));
             kept.push(format!("what lies at the program path, as confirmed: {version} ({})", sha256.short()));
         }
-        if self.lost {
+        if self.lost && !self.record.quarantine.is_empty() {
             kept.push(format!("{} in quarantine, which can only keep something out", self.record.quarantine.len()));
-            if self.record.hold.is_some() {
-                kept.push("the hold, until `fetchd unhold`".to_owned());
-            }
+        }
+        if self.lost && self.record.hold.is_some() {
+            kept.push("the hold, until `fetchd unhold`".to_owned());
         }
         kept
     }
@@ -183,6 +183,9 @@ impl Plan {
         }
         if let Kept::ProvesNothing(why) = &self.kept {
             lost.push(format!("what `last.bundle` proved: {why} [{}]", why.code()));
+        }
+        if self.remains.illegible {
+            lost.push("quarantine and hold, if there were any: nothing of the damaged record can be read".to_owned());
         }
         lost.push("the release before this one: nothing to roll back to until the next".to_owned());
         lost.push("when versions were first seen: a `cooldown` begins again".to_owned());
