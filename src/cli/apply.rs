@@ -13,23 +13,18 @@ use crate::agent::{Ask, Outcome, Running, Wanted};
 use crate::clock::Timestamp;
 use crate::config::{Config, fetcher};
 use crate::control;
-use crate::daemon::setup;
+use crate::daemon::{floor::established, setup};
 use crate::digest::Sha256;
 use crate::failure::{Exit, Reported};
 use crate::fetch::{Attend, LocalWorker, Progress, Worker};
 use crate::restart::none;
 use crate::state::{Event, StateError, Store};
-use crate::trust;
 
 /// Says whether there is something newer. Changes nothing: no download, no state.
 pub(super) fn check(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
     let (config, wanted) = wanted(matches)?;
     let snapshot = Store::read_only(&config.place.state_dir)?;
-    let mut record = snapshot.record().clone();
-    if let Some(floor) = config.policy.floor {
-        trust::provision(&mut record, floor);
-    }
-    let record = &record;
+    let record = &established(snapshot.record(), snapshot.last_bundle(), &wanted, config.policy.floor);
     let running = match &record.confirmed {
         Some(known) => Some(Running { version: known.version.clone(), sha256: known.sha256 }),
         None => not_yet_known(&config.program.path),

@@ -3,7 +3,7 @@
 use crate::agent::Wanted;
 use crate::clock::Timestamp;
 use crate::failure::Reported;
-use crate::state::{Event, StateError, Store};
+use crate::state::{Event, Record, StateError, Store};
 use crate::trust::{self, KeySet, Trust};
 
 /// Raises the record to the provisioned floor and to what `last.bundle` proves; lowers nothing.
@@ -26,6 +26,25 @@ pub(super) fn establish(store: &mut Store, wanted: &Wanted, provisioned: Option<
         Trust::Bundle { keys, .. } => raise_to_bundle(store, keys, wanted),
         _ => Ok(()),
     }
+}
+
+/// What [`establish`] would make of a record, for those who only look.
+pub(crate) fn established(
+    record: &Record,
+    bundle: Option<&[u8]>,
+    wanted: &Wanted,
+    provisioned: Option<(u64, u64)>,
+) -> Record {
+    let mut record = record.clone();
+    if let Some(floor) = provisioned {
+        trust::provision(&mut record, floor);
+    }
+    if let (Trust::Bundle { keys, .. }, Some(bundle)) = (&wanted.trust, bundle)
+        && let Ok(proved) = trust::proved(bundle, keys, &wanted.expect)
+    {
+        proved.raise(&mut record);
+    }
+    record
 }
 
 fn raise_to_bundle(store: &mut Store, keys: &KeySet, wanted: &Wanted) -> Result<(), StateError> {

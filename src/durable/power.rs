@@ -174,7 +174,7 @@ pub(super) fn keep(path: &Path) -> Option<PathBuf> {
 pub(super) fn renamed(from: &Path, to: &Path, replaced: Option<PathBuf>) {
     let (from, to) = (from.to_owned(), to.to_owned());
     // Two names of one file: nothing happened.
-    if !from.symlink_metadata().is_ok() {
+    if from.symlink_metadata().is_err() {
         with_sim(|sim| sim.names.push(Name::Renamed { from, to, replaced, arrived: false }));
     }
 }

@@ -1,6 +1,7 @@
 //! `fetchd state repair`.
 
 use std::fs::File;
+use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use serde::Serialize;
@@ -11,12 +12,13 @@ use crate::agent::Running;
 use crate::cli::{Out, load, logging, out};
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::control::{self, Line, Request};
 use crate::daemon::floor::place;
 use crate::daemon::setup;
 use crate::digest::Sha256;
 use crate::failure::{Exit, Reported, chain};
 use crate::install::Install;
-use crate::state::{Event, Examined, Moved, Record, Repair, Store, TrustState, examine, must_be_free};
+use crate::state::{Event, Examined, Moved, Record, Repair, StateError, Store, TrustState, examine, must_be_free};
 
 /// Sets aside what is damaged and writes a record of what can be proved.
 pub(in crate::cli) fn repair(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
@@ -32,7 +34,7 @@ pub(in crate::cli) fn repair(matches: &ArgMatches, out: &mut Out) -> Result<Exit
     if let Some(fault) = seen.fault(".") {
         return Err(Reported::of(&fault.error));
     }
-    must_be_free(&seen)?;
+    patiently(&config, || must_be_free(&examine(&config.place.state_dir)))?;
     let nothing_there = seen.is_new() && seen.faults().is_empty() && seen.bundle().is_none();
     if matches.get_flag("dry-run") || nothing_there {
         let mut plan = plan(&seen)?;
@@ -47,7 +49,7 @@ pub(in crate::cli) fn repair(matches: &ArgMatches, out: &mut Out) -> Result<Exit
     }
 
     let at = Timestamp::now();
-    let mut repair = Repair::begin(&config.place.state_dir, at)?;
+    let mut repair = patiently(&config, || Repair::begin(&config.place.state_dir, at))?;
     let mut plan = plan(repair.examined())?;
     let mut install = install_of(&config, repair.examined().record());
     plan.adopts = install.as_ref().is_some_and(|(_, adopts)| *adopts);
@@ -74,6 +76,30 @@ pub(in crate::cli) fn repair(matches: &ArgMatches, out: &mut Out) -> Result<Exit
     shown.print(out);
     Ok(Exit::Done)
 }
+
+/// Once more while a supervisor whose updates are off has the lock: it looks whether it can go on, and lets go again.
+fn patiently<T>(config: &Config, mut attempt: impl FnMut() -> Result<T, StateError>) -> Result<T, StateError> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match attempt() {
+            Err(StateError::Locked { .. }) if Instant::now() < deadline && only_looks(config) => {
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+fn only_looks(config: &Config) -> bool {
+    let path = control::path(&config.place.state_dir);
+    match control::ask(&path, &Request::Status, Duration::from_secs(2), |_| {}) {
+        Ok(Line::Status(status)) => status.updates.updates_off.is_some(),
+        _ => false,
+    }
+}
+
+/// Longer than it takes to read the largest program.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the program lies, and whether it is one that the journal does not know. A place that cannot be opened is
 /// something else that has to be put right.
