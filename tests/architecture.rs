@@ -48,6 +48,41 @@ const PLANNED: [&str; 2] = ["control", "daemon"];
 /// Where `unsafe` may stand; `docs/design/0004-unsafe.md` says why.
 const UNSAFE: [&str; 2] = ["src/spawn/image.rs", "src/service/inherit.rs"];
 
+/// The modules that write what must survive a loss of power: through `durable` and by no other means.
+const DURABLE_ONLY: [&str; 6] = ["src/agent", "src/cli/state", "src/daemon", "src/install", "src/state", "src/trust"];
+
+/// Calls that change a file, or open one to change it, and that are not durable by themselves.
+const UNDURABLE: [(&str, &str); 14] = [
+    ("fs", "write"),
+    ("fs", "copy"),
+    ("fs", "rename"),
+    ("fs", "hard_link"),
+    ("fs", "symlink"),
+    ("fs", "remove_file"),
+    ("fs", "remove_dir_all"),
+    ("File", "create"),
+    ("File", "create_new"),
+    ("File", "options"),
+    ("OpenOptions", "new"),
+    (".", "set_len"),
+    (".", "sync_all"),
+    (".", "sync_data"),
+];
+
+/// Where one of them stands all the same, and why that is right.
+const UNDURABLE_ALLOWED: [(&str, &str, &str); 10] = [
+    ("src/state/files.rs", "OpenOptions::new", "reads"),
+    ("src/state/examine.rs", "OpenOptions::new", "reads"),
+    ("src/state/repair.rs", "OpenOptions::new", "reads"),
+    ("src/state/store.rs", "OpenOptions::new", "the lock: what counts is who holds it, not what is in it"),
+    ("src/state/store.rs", ".set_len", "the lock's process id, a courtesy"),
+    ("src/state/history.rs", "OpenOptions::new", "appends and reads; a torn last line is skipped and healed"),
+    ("src/state/history.rs", ".sync_data", "a line of the history"),
+    ("src/install/paths.rs", "fs::remove_file", "clears custody and staging: what comes back is cleared again"),
+    ("src/install/paths.rs", "fs::remove_dir_all", "the same"),
+    ("src/agent/line.rs", "fs::remove_file", "a candidate that is not needed; the next start clears custody"),
+];
+
 const MOST_LINES: usize = 500;
 
 /// Words that say nothing about what a thing is, or that we do not use.
@@ -90,6 +125,61 @@ fn unsafe_stands_in_two_files() {
         wrong.extend(found.map(|token| format!("{}:{}: `{}`", path.display(), token.line, token.text)));
     }
     assert_none("`unsafe` outside its two files", &wrong);
+}
+
+#[test]
+fn what_must_survive_is_written_by_the_durable_primitive_alone() {
+    let mut found = BTreeSet::new();
+    let mut wrong = Vec::new();
+    let sources = DURABLE_ONLY.into_iter().flat_map(|dir| files(dir, "rs"));
+    for path in sources.filter(|path| !path.iter().any(|part| part.to_string_lossy().contains("tests"))) {
+        for (line, call) in undurable(&tokens(&text(&path))) {
+            let name = path.to_string_lossy().into_owned();
+            if UNDURABLE_ALLOWED.iter().any(|(file, allowed, _)| *file == name && *allowed == call) {
+                found.insert((name, call));
+            } else {
+                wrong.push(format!("{name}:{line}: `{call}`; use `durable`, or say in UNDURABLE_ALLOWED why not"));
+            }
+        }
+    }
+    for (file, call, _) in UNDURABLE_ALLOWED {
+        if !found.contains(&(file.to_owned(), call.to_owned())) {
+            wrong.push(format!("UNDURABLE_ALLOWED: there is no `{call}` in {file}"));
+        }
+    }
+    assert_none("writes that a loss of power may undo", &wrong);
+}
+
+#[test]
+fn an_undurable_write_is_found() {
+    for (source, call) in [
+        ("fn f() { std::fs::write(path, bytes)?; }", "fs::write"),
+        ("let file = File::create(path)?;", "File::create"),
+        ("OpenOptions::new().write(true)", "OpenOptions::new"),
+        ("std::os::unix::fs::symlink(a, b)", "fs::symlink"),
+        ("file.sync_all()", ".sync_all"),
+    ] {
+        assert_eq!(undurable(&tokens(source)), [(1, call.to_owned())], "{source}");
+    }
+    assert_eq!(
+        undurable(&tokens("// fs::write\nlet text = \"fs::write\"; fs::read(path); durable::write(p, 0o600, b)")),
+        []
+    );
+}
+
+/// The calls of [`UNDURABLE`] in a source, each with its line.
+fn undurable(tokens: &[Token]) -> Vec<(usize, String)> {
+    let mut found = Vec::new();
+    for (at, token) in tokens.iter().enumerate() {
+        let before = |back: usize| at.checked_sub(back).map_or("", |at| tokens[at].text.as_str());
+        for (of, call) in UNDURABLE {
+            let qualified = before(1) == "::" && before(2) == of;
+            if token.text == call && (qualified || of == "." && before(1) == ".") {
+                found.push((token.line, if of == "." { format!(".{call}") } else { format!("{of}::{call}") }));
+            }
+        }
+    }
+    found
 }
 
 #[test]

@@ -353,6 +353,7 @@ fn help_says_what_it_said() {
     };
     let mut commands: Vec<Vec<&str>> = COMMANDS.iter().map(|&command| vec![command]).collect();
     commands.extend([vec![], vec!["config", "init"], vec!["config", "check"], vec!["config", "show"]]);
+    commands.extend([vec!["state", "show"], vec!["state", "repair"]]);
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/cli");
     for command in &commands {
         let output = desk.call(&[], &[&command[..], &["--help"]].concat());
@@ -411,7 +412,7 @@ fn snapshot(path: &Path, text: &str) {
     assert!(stored == text, "{} is not current; UPDATE_SNAPSHOTS=1 rewrites it\n{text}", path.display());
 }
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 19] = [
     "run",
     "check",
     "apply",
@@ -421,6 +422,7 @@ const COMMANDS: [&str; 18] = [
     "unhold",
     "status",
     "history",
+    "state",
     "keygen",
     "sign",
     "verify",

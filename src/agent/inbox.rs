@@ -72,6 +72,11 @@ pub enum Message {
 }
 
 impl Message {
+    /// Whether it can be carried out only with the machinery of updates.
+    pub(super) fn needs_line(&self) -> bool {
+        matches!(self, Message::Apply(..) | Message::RollBack(_) | Message::Hold { .. } | Message::Unhold(_))
+    }
+
     /// Whether a pass that polls or downloads is broken off for it. What is on disk is kept.
     fn is_urgent(&self) -> bool {
         !matches!(self, Message::Apply(..) | Message::Unhold(_) | Message::Crashed { .. })

@@ -2,6 +2,7 @@
 //!
 //! Each step consumes the type the step before it made, so none can be left out.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use fetchd_fetchers::Revision;
@@ -18,7 +19,8 @@ use crate::fetch::{Attend, DownloadJob, Limits, Offered, Worker};
 use crate::install::{Install, Installed};
 use crate::restart::{Handoff, HandoffError, Launch, RestartDriver};
 use crate::state::{Confirmed, Event, Quarantined, Store};
-use crate::trust::{self, Admitted, Choice, Chosen, Manifest, Refused, TrustedKeys};
+use crate::trust::bundle::Bundle;
+use crate::trust::{self, Admitted, Choice, Chosen, Manifest, Refused, Trust, TrustedKeys};
 use crate::verify::{self, Verified, Verifier};
 
 /// What somebody asked of one pass.
@@ -167,16 +169,25 @@ impl Line {
     fn admit(&mut self, manifest: &Manifest, offered: &Offered) -> Result<Option<Refused>, PassFailure> {
         let mut record = self.store.record().clone();
         let admitted = trust::admit(manifest, &mut record)?;
-        if let (Admitted::Raised, Some(bundle)) = (&admitted, &offered.document) {
-            self.store.keep_bundle(bundle)?;
-        }
         if admitted != Admitted::Known {
             self.store.update(|kept| *kept = record)?;
         }
-        Ok(match admitted {
-            Admitted::Stale(why) => Some(why),
-            Admitted::Raised | Admitted::Known => None,
-        })
+        if let Admitted::Stale(why) = admitted {
+            return Ok(Some(why));
+        }
+        // After the record: a bundle above it would mean that somebody set the record back.
+        let (Trust::Bundle { .. }, Some(document)) = (&self.wanted.trust, &offered.document) else { return Ok(None) };
+        let bundle = match &offered.signature {
+            None => Cow::Borrowed(document),
+            Some(signature) => {
+                let signature = String::from_utf8_lossy(signature).into_owned();
+                Cow::Owned(Bundle::new(document.clone(), vec![signature]).to_file())
+            }
+        };
+        if !matches!(self.store.last_bundle(), Ok(Some(kept)) if kept == *bundle) {
+            self.store.keep_bundle(&bundle)?;
+        }
+        Ok(None)
     }
 
     /// Chosen → Artifact → Candidate → Verified.
@@ -423,16 +434,13 @@ impl Line {
 
     /// Finds out what runs: from the record, else by asking the binary, as a smoke run would.
     pub fn learn_what_runs(&mut self, started: &Installed) -> Result<(), PassFailure> {
-        let sha256 = *started.sha256();
-        let version = match started.version() {
-            Some(version) => Some(version.clone()),
-            None => self.verifier.version_of(started.program(), sha256, self.install.custody()),
-        };
+        let running = Running::of(started, &self.verifier, self.install.custody());
+        let Running { version, sha256 } = running.clone();
         if self.store.record().confirmed.as_ref().is_none_or(|known| known.sha256 != sha256) {
-            let confirmed = Confirmed { version: version.clone(), sha256, at: Timestamp::now() };
+            let confirmed = Confirmed { version, sha256, at: Timestamp::now() };
             self.store.update(|record| record.confirmed = Some(confirmed))?;
         }
-        self.running = Some(Running { version, sha256 });
+        self.running = Some(running);
         Ok(())
     }
 }

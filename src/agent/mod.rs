@@ -4,22 +4,26 @@
 //! It owns everything that changes the machine (state, program path) and drives the service only
 //! through a [`RestartDriver`]. A panic in a pass ends that pass and nothing else.
 
+mod attending;
 mod follow;
 mod inbox;
 mod line;
 mod outcome;
+mod reopen;
 mod schedule;
 mod status;
 mod wanted;
 
-use std::os::fd::BorrowedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use attending::Attending;
 pub use inbox::{Answer, Inbox, Message, Post, Reply};
 pub use line::{Ask, Line, Unfinished};
+pub(crate) use outcome::named;
 pub use outcome::{Outcome, PassFailure};
+pub use reopen::Reopen;
 pub use schedule::{FIRST_SPREAD, Rhythm, Schedule, Verdict};
 pub use status::{AgentStatus, KeysShown, LastPass, Shown};
 pub use wanted::{Running, Wanted};
@@ -27,7 +31,6 @@ pub use wanted::{Running, Wanted};
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::failure::{Exit, Failure as _, Reported, chain};
-use crate::fetch::{Attend, Progress};
 use crate::install::Installed;
 use crate::restart::{HandoffError, Launch, RestartDriver};
 use crate::state::{Event, Hold};
@@ -38,6 +41,8 @@ use crate::trust::Refused;
 pub struct Agent {
     /// The machinery of updates; `None`: nothing is fetched, or the state is damaged.
     pub line: Option<Line>,
+    /// How to make the line once what is in its way is gone; `None`: there is one, or there will never be.
+    pub reopen: Option<Reopen>,
     /// Who runs the service.
     pub driver: Box<dyn RestartDriver>,
     /// How often the source is asked.
@@ -66,11 +71,13 @@ impl Agent {
                 let wait = next.saturating_duration_since(Instant::now());
                 shown.next_poll = shown.source.is_some().then(|| Timestamp::now().plus(wait));
             });
-            let wait = match self.line {
-                Some(_) => next.saturating_duration_since(Instant::now()),
-                None => Duration::MAX,
-            };
-            match self.inbox.next(wait) {
+            let waits_for_ever = self.line.is_none() && self.reopen.is_none();
+            let wait = if waits_for_ever { Duration::MAX } else { next.saturating_duration_since(Instant::now()) };
+            let message = self.inbox.next(wait);
+            if message.as_ref().is_none_or(Message::needs_line) && self.line.is_none() {
+                next = self.reopen();
+            }
+            match message {
                 Some(Message::Stop) => break,
                 Some(Message::Apply(ask, reply)) => {
                     let (answer, verdict) = self.pass(ask);
@@ -84,7 +91,7 @@ impl Agent {
                         tracing::error!(event = "internal.panic", "fetchd itself failed: {}", words(&*panic));
                     }
                 }
-                None if self.line.is_some() => {
+                None if self.line.is_some() && next <= Instant::now() => {
                     let (_, verdict) = self.pass(Ask::default());
                     next = Instant::now() + self.rest(verdict);
                 }
@@ -106,7 +113,7 @@ impl Agent {
 
     fn first_wait(&self) -> Duration {
         // A service that does not run yet waits for nobody.
-        if self.started.is_none() { Duration::ZERO } else { self.schedule.first(chance()) }
+        if self.started.is_none() && self.reopen.is_none() { Duration::ZERO } else { self.schedule.first(chance()) }
     }
 
     /// How long to wait after a pass; a worker that would wait too long is let go.
@@ -409,6 +416,7 @@ impl Agent {
         let Some(line) = &self.line else { return };
         let record = line.store.record();
         self.shown.write(|shown| {
+            shown.trust_state = Some(record.trust_state());
             shown.source = Some(fetchd_fetchers::redact(&line.wanted.source.url));
             shown.version = line.running.as_ref().and_then(|running| running.version.as_ref()).map(ToString::to_string);
             shown.sha256 = line.running.as_ref().map(|running| running.sha256.to_string());
@@ -452,38 +460,4 @@ fn words(panic: &(dyn std::any::Any + Send)) -> String {
 fn chance() -> f64 {
     let number = getrandom::u32().unwrap_or(u32::MAX / 2);
     f64::from(number) / (f64::from(u32::MAX) + 1.0)
-}
-
-/// The agent while it waits for the worker.
-struct Attending<'a> {
-    inbox: &'a mut Inbox,
-    shown: &'a Shown,
-    logged: u64,
-}
-
-impl Attend for Attending<'_> {
-    fn progress(&mut self, progress: Progress) {
-        let Progress::Download { bytes, total } = progress;
-        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-        let doing = match total {
-            Some(total) => format!("downloading {} of {} MiB", mib(bytes), mib(total)),
-            None => format!("downloading {} MiB", mib(bytes)),
-        };
-        // A line for every tenth, as a terminal would show a bar.
-        if let Some(tenth) = total.and_then(|total| (bytes * 10).checked_div(total))
-            && tenth > self.logged
-        {
-            self.logged = tenth;
-            tracing::info!(event = "download.progress", percent = tenth * 10, bytes, total, "{doing}");
-        }
-        self.shown.write(|shown| shown.doing = doing);
-    }
-
-    fn wake(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.inbox.bell())
-    }
-
-    fn stop(&mut self) -> bool {
-        self.inbox.is_urgent()
-    }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::failure::Reported;
-use crate::state::{Hold, Quarantined};
+use crate::state::{Hold, Quarantined, TrustState};
 use crate::trust::{PublicKey, TrustedKeys};
 
 /// The agent, for `status`.
@@ -16,6 +16,8 @@ pub struct AgentStatus {
     pub doing: String,
     /// Why no updates are made at all, where that is so.
     pub updates_off: Option<Reported>,
+    /// What the floor rests on, where there is a state.
+    pub trust_state: Option<TrustState>,
     /// Where releases come from, without secrets.
     pub source: Option<String>,
     /// The key set that is trusted, where there is one.

@@ -12,12 +12,13 @@ use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::failure::{Exit, Reported};
 use crate::fetch::{AssetPattern, Attend, Limits, Meant, NotReady, Offered, PollJob, PollReply, Source, Want, Worker};
-use crate::install::owner_only;
+use crate::install::{Installed, owner_only};
 use crate::state::Record;
 use crate::trust::{self, Admitted, Choice, Expect, Manifest, Offer, Policy, Refused, Trust, TrustedKeys};
+use crate::verify::Verifier;
 
 /// What is wanted, from where, and what is believed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Wanted {
     /// Where releases come from.
     pub source: Source,
@@ -58,6 +59,19 @@ pub struct Running {
     pub version: Option<Version>,
     /// Its digest.
     pub sha256: Sha256,
+}
+
+impl Running {
+    /// What `started` is: its version from the record, else by asking the binary, as a smoke run would, with `scratch` for
+    /// its working directory.
+    pub fn of(started: &Installed, verifier: &Verifier, scratch: &Path) -> Running {
+        let sha256 = *started.sha256();
+        let version = match started.version() {
+            Some(version) => Some(version.clone()),
+            None => verifier.version_of(started.program(), sha256, scratch),
+        };
+        Running { version, sha256 }
+    }
 }
 
 impl Wanted {

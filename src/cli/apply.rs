@@ -13,7 +13,7 @@ use crate::agent::{Ask, Outcome, Running, Wanted};
 use crate::clock::Timestamp;
 use crate::config::{Config, fetcher};
 use crate::control;
-use crate::daemon::setup;
+use crate::daemon::{floor::established, setup};
 use crate::digest::Sha256;
 use crate::failure::{Exit, Reported};
 use crate::fetch::{Attend, LocalWorker, Progress, Worker};
@@ -24,8 +24,8 @@ use crate::state::{StateError, Store};
 pub(super) fn check(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
     let (config, mut wanted) = wanted(matches)?;
     let snapshot = Store::read_only(&config.place.state_dir)?;
-    let record = snapshot.record();
     wanted.recall(&config.place.state_dir)?;
+    let record = &established(snapshot.record(), snapshot.last_bundle(), &wanted, config.policy.floor);
     let running = match &record.confirmed {
         Some(known) => Some(Running { version: known.version.clone(), sha256: known.sha256 }),
         None => not_yet_known(&config.program.path),
@@ -40,10 +40,14 @@ pub(super) fn check(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reporte
 pub(super) fn apply(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
     let (config, wanted) = wanted(matches)?;
     let force = matches.get_flag("force");
+    let request = control::Request::Apply { force };
+    // One whose updates were off because of the state holds no lock, and must do this itself all the same.
+    if control::supervisor(&config.place.state_dir).is_some() {
+        return operate::through(&config.place, &request, out);
+    }
     let store = match Store::open(&config.place.state_dir) {
         Ok(store) => store,
         Err(locked @ StateError::Locked { .. }) => {
-            let request = control::Request::Apply { force };
             return operate::through(&config.place, &request, out).map_err(|failure| {
                 // Locked, and nobody answers: that is what matters.
                 if failure.code == "control.not_running" { locked.into() } else { failure }

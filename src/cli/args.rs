@@ -116,6 +116,37 @@ pub(super) const VERBS: &[Verb] = &[
         also: &[],
     },
     Verb {
+        name: "state",
+        about: "Look at what is remembered of a service, or put it right",
+        long: "",
+        example: "fetchd state show --product web",
+        group: Some("Look"),
+        json: false,
+        also: &[],
+    },
+    Verb {
+        name: "state show",
+        about: "Print what is remembered: floor, confirmed release, quarantine, and what is damaged",
+        long: "Works beside a running supervisor and changes nothing. Exits with 50 if something is damaged.",
+        example: "fetchd state show --product web",
+        group: None,
+        json: true,
+        also: &[],
+    },
+    Verb {
+        name: "state repair",
+        about: "Set aside what is damaged and keep what can be proved",
+        long: "Damaged files get another name and are never removed. The new record's floor is what the signature of \
+               `last.bundle` proves, or the setting `floor`, whichever is higher; of the damaged record only a hold and \
+               the quarantine are taken over, which can only keep something out. Call it with the configuration that \
+               `run` has. A running supervisor goes on by itself afterwards. Exits with 75 if another process works on \
+               the state.",
+        example: "fetchd state repair --config web.toml --dry-run",
+        group: None,
+        json: true,
+        also: &[],
+    },
+    Verb {
         name: "keygen",
         about: "Make a key pair to sign releases with",
         long: "Files as the minisign program makes and reads them. The password is asked for, or read from \
@@ -307,11 +338,11 @@ fn filled(command: Command, verb: &Verb) -> Command {
         let json = Arg::new("json").long("json").action(ArgAction::SetTrue);
         command = command.arg(json.help("Print JSON objects instead of text"));
     }
-    if matches!(verb.name, "run" | "check" | "apply" | "config check" | "config show") {
+    if matches!(verb.name, "run" | "check" | "apply" | "state repair" | "config check" | "config show") {
         command = command.override_usage(format!("fetchd {} [OPTIONS] [--] [PROGRAM [ARGS]...]", verb.name));
     }
     // Commands that only print text about fetchd itself have nothing to configure.
-    if matches!(verb.name, "config" | "config init" | "completions" | "man" | "demo-service") {
+    if matches!(verb.name, "config" | "state" | "config init" | "completions" | "man" | "demo-service") {
         return command;
     }
     settings::add(command, |setting: &Setting| setting.scope.holds(verb.name) || verb.also.contains(&setting.key))

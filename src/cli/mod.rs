@@ -22,6 +22,7 @@ mod release;
 mod run;
 mod settings;
 mod sign;
+mod state;
 mod status;
 mod usage;
 mod verify;
@@ -67,6 +68,8 @@ const DISPATCH: &[(&str, Act)] = &[
     ("unhold", operate::unhold),
     ("status", status::status),
     ("history", history::history),
+    ("state show", state::show),
+    ("state repair", state::repair),
     ("keygen", keygen::keygen),
     ("sign", sign::sign),
     ("verify", verify::verify),
@@ -200,7 +203,7 @@ mod tests {
 
     #[test]
     fn every_command_is_dispatched() {
-        for verb in args::VERBS.iter().filter(|verb| verb.name != "config") {
+        for verb in args::VERBS.iter().filter(|verb| !["config", "state"].contains(&verb.name)) {
             // Not of the table: two end with codes that are not in the other one, the third must not wait for the whole
             // command line to be built.
             let apart = ["run", "demo", "demo-service"].contains(&verb.name);

@@ -19,6 +19,16 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
         "history" => {
             command.arg(text("limit", "N", "Print only the newest N entries").value_parser(value_parser!(usize)))
         }
+        "state repair" => command.arg(switch("dry-run", "Say what would be done, and change nothing")).arg(
+            text("accept-lower", "EPOCH/NUMBER", "LOWER the floor to exactly this, and accept old manifests above it again")
+                .value_parser(values::exact_floor)
+                .long_help(
+                    "LOWER the floor to exactly this: manifests above it that were accepted before, or never, can be \
+                     installed again, by whoever replays them too. For one case: the publisher's key was in other hands, \
+                     which signed a number far too high, and the publisher tells you from where to go on. Change the \
+                     configured key first. The history notes it as `state.floor_lowered`.",
+                ),
+        ),
         "keygen" => command
             .arg(file("secret-key", "FILE", "Where the secret key goes").default_value("release.key"))
             .arg(file("public-key", "FILE", "Where the public key goes").default_value("release.pub"))

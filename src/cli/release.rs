@@ -69,6 +69,14 @@ pub(super) fn expiry(text: &str) -> Result<Expiry, String> {
     }
 }
 
+/// Reads a floor, with its epoch: nothing about lowering it is to be guessed.
+pub(super) fn exact_floor(text: &str) -> Result<(u64, u64), String> {
+    if !text.contains('/') {
+        return Err("write it with its epoch, as in `1/42`; `fetchd inspect` of the bundle shows both".to_owned());
+    }
+    crate::config::floor(text)
+}
+
 /// Reads a version.
 pub(super) fn version(text: &str) -> Result<semver::Version, String> {
     semver::Version::parse(text).map_err(|_| "not a version such as `1.4.2`".to_owned())

@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::config::Place;
 use crate::control::{self, ControlError, Line, Request, Status};
 use crate::failure::{Exit, Reported};
+use crate::state::TrustState;
 use crate::units::show_duration;
 
 /// Prints what runs, what waits and what failed; with `--watch`, every change of it.
@@ -107,7 +108,12 @@ fn text(status: &Status) -> Vec<String> {
         row("service", "not running".to_owned());
     }
     match (&updates.updates_off, &updates.source) {
-        (Some(off), _) => row("updates", format!("OFF: {} [{}]", off.message, off.code)),
+        (Some(off), _) => {
+            row("updates", format!("OFF: {} [{}] (exit {})", off.message, off.code, off.exit.number()));
+            if let Some(hint) = &off.hint {
+                row("", format!("hint: {hint}"));
+            }
+        }
         (None, Some(source)) => row("source", source.clone()),
         (None, None) => row("updates", "none: no source is configured".to_owned()),
     }
@@ -117,6 +123,9 @@ fn text(status: &Status) -> Vec<String> {
         let release = keys.release.join(" ");
         let (version, epoch) = (keys.version, keys.epoch);
         row("keys", format!("version {version}, epoch {epoch}, {expires}, release keys {release}{needed}"));
+    }
+    if updates.trust_state == Some(TrustState::New) {
+        row("trust", "new: nothing has been accepted since the state began".to_owned());
     }
     if let Some(LastPass { at, outcome, message, error }) = &updates.last {
         let code = error.as_ref().map(|error| format!(" [{}]", error.code)).unwrap_or_default();

@@ -27,7 +27,7 @@ pub use environment::{FILE as FILE_VARIABLE, PROTOCOL as PROTOCOL_VARIABLES};
 pub use error::{ConfigError, Position};
 pub use listen::{Address, BadListen, Listen};
 pub use opened::{fetcher, key_set, trusted_keys};
-pub use release::{KeyRef, Policy, Signature, Source, Trust, keys, provisioned};
+pub use release::{KeyRef, Policy, Signature, Source, Trust, floor, keys, provisioned};
 pub use serve::{Crash, Health, OnDeath, Probe, Ready, Restart, Serve};
 pub use table::{find, settings};
 pub use value::{Given, Value};

@@ -96,6 +96,8 @@ pub struct Policy {
     pub max_age: Option<Duration>,
     /// Whether a lower version may be taken.
     pub allow_downgrade: bool,
+    /// The provisioned floor, (epoch, sequence number): nothing below is ever accepted.
+    pub floor: Option<(u64, u64)>,
 }
 
 /// The configured keys and how many of them must have signed; the list may be empty.
@@ -170,14 +172,29 @@ pub(super) fn policy(settings: &Effective) -> Result<Policy, ConfigError> {
         }
         None => None,
     };
+    let floor = match settings.text("floor") {
+        Some(text) => Some(floor(text).map_err(|why| settings.wrong("floor", why))?),
+        None => None,
+    };
     Ok(Policy {
         channel,
         pin,
+        floor,
         cooldown: length(settings, "cooldown"),
         max_age: settings.duration("max_age"),
         allow_downgrade: settings.on("allow_downgrade"),
     })
 }
+
+/// Reads `SEQ` or `EPOCH/SEQ`, as (epoch, sequence number).
+pub fn floor(text: &str) -> Result<(u64, u64), String> {
+    let (epoch, seq) = text.split_once('/').unwrap_or(("0", text));
+    let number = |text: &str| text.parse::<u64>().ok().filter(|number| *number <= LARGEST && !text.starts_with('+'));
+    number(epoch).zip(number(seq)).ok_or_else(|| format!("`{text}` is not a number such as `42`, or `EPOCH/NUMBER`"))
+}
+
+/// The largest number that a manifest may carry.
+const LARGEST: u64 = (1 << 53) - 1;
 
 fn url(settings: &Effective, text: &str) -> Result<Url, ConfigError> {
     let wrong = |message: &str| settings.wrong("source", message);

@@ -161,7 +161,7 @@ impl Group {
 pub enum Scope {
     /// `run` alone.
     Run,
-    /// `run` and `apply`: whatever installs and hands off.
+    /// `run`, `apply` and `state repair`: whatever has to know where the program lies.
     Install,
     /// `run`, `apply` and `check`: whatever polls.
     Pass,
@@ -176,11 +176,12 @@ pub enum Scope {
 impl Scope {
     /// Whether `command` takes the flag.
     pub fn holds(self, command: &str) -> bool {
-        const TALK: [&str; 6] = ["rollback", "restart", "hold", "unhold", "status", "history"];
+        const TALK: [&str; 7] = ["rollback", "restart", "hold", "unhold", "status", "history", "state show"];
         // `config show` and `config check` explain what a `run` with the same flags would see.
         match self {
             Scope::Run => matches!(command, "run" | "config show" | "config check"),
-            Scope::Install => Scope::Run.holds(command) || command == "apply",
+            // A repair has to know what `run` knows: the keys, and where the program lies.
+            Scope::Install => Scope::Run.holds(command) || matches!(command, "apply" | "state repair"),
             Scope::Pass => Scope::Install.holds(command) || command == "check",
             Scope::Trust => Scope::Pass.holds(command) || command == "verify",
             Scope::Service => Scope::Pass.holds(command) || TALK.contains(&command),

@@ -169,3 +169,18 @@ fn debug_shows_no_secret() {
     assert!(!shown.contains("hunter2"), "{shown}");
     assert!(shown.contains("https://a/b?c=***") && shown.contains("header"), "{shown}");
 }
+
+#[test]
+fn a_floor_is_a_number_with_or_without_its_epoch() {
+    let of = |text: &str| {
+        let settings = load(&format!("program = [\"./web\"]\nfloor = \"{text}\"\n"), &[("HOME", "/home/x")], &[])?;
+        Config::of(&settings).map(|config| config.policy.floor)
+    };
+    assert_eq!(config("program = [\"./web\"]\n").policy.floor, None);
+    assert_eq!(of("42").unwrap(), Some((0, 42)));
+    assert_eq!(of("3/7").unwrap(), Some((3, 7)));
+    for wrong in ["", "x", "1/", "/1", "1/2/3", "-1", "+1", "9007199254740992"] {
+        let said = of(wrong).unwrap_err().to_string();
+        assert!(said.contains("floor"), "{wrong}: {said}");
+    }
+}

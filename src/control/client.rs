@@ -65,6 +65,17 @@ impl Failure for ControlError {
     }
 }
 
+/// The process id of the supervisor that looks after the service with this state directory, if one answers.
+pub fn supervisor(state_dir: &Path) -> Option<u32> {
+    match ask(&super::path(state_dir), &Request::Status, SHORT, |_| {}) {
+        Ok(Line::Status(status)) => Some(status.pid),
+        _ => None,
+    }
+}
+
+/// Longer than a supervisor takes that has nothing to think about.
+const SHORT: Duration = Duration::from_secs(2);
+
 /// Asks the supervisor that listens at `path`. `doing` hears what goes on until the last line, which
 /// is returned.
 ///

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use client::{ControlError, ask};
+pub use client::{ControlError, ask, supervisor};
 pub use server::{Backend, Server};
 
 use crate::agent::{AgentStatus, Answer, Ask};

@@ -1,22 +1,27 @@
 //! `fetchd run`: the supervisor's loop, the agent's thread and the control socket, put together.
 
+pub(crate) mod floor;
 mod init;
 pub mod setup;
 mod signals;
 
+use std::fs::File;
 use std::io::{self, PipeReader, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::agent::{Agent, Inbox, Line, Message, Post, Schedule, Shown, Wanted};
+use crate::agent::{Agent, Inbox, Line, Message, Post, Reopen, Schedule, Shown, Wanted};
 use crate::clock::Timestamp;
 use crate::config::{Config, Restart};
 use crate::control::{self, Backend, Server};
+use crate::digest::Sha256;
 use crate::failure::{Exit, Reported};
+use crate::install::Install;
 use crate::restart::supervise::{self, Command, Listener, News, Supervise, Supervisor, Waker};
 use crate::restart::{Launch, RestartDriver, none};
 use crate::service::{Inherited, Socket};
@@ -31,7 +36,7 @@ pub fn run(config: &Config, wanted: Option<Wanted>) -> Result<u8, Reported> {
     let inherited = Inherited::take_sockets().map_err(|e| start_failure("start.inherited", &e))?;
     let mut signals = Signals::listen().map_err(|e| start_failure("start.signals", &e))?;
     let options = setup::options(config)?;
-    let Machinery { line, off, _store } = machinery(config, wanted)?;
+    let Machinery { line, off, reopen, _store } = machinery(config, wanted)?;
     let started = match &line {
         Some(line) => line.install.startable(line.store.record())?,
         None => None,
@@ -73,6 +78,7 @@ pub fn run(config: &Config, wanted: Option<Wanted>) -> Result<u8, Reported> {
     }
     let agent = Agent {
         line,
+        reopen,
         driver,
         schedule: Schedule::new(setup::rhythm(config)),
         worker_stays: config.worker.stay,
@@ -127,31 +133,75 @@ fn control_socket(config: &Config) -> Option<Server> {
 struct Machinery {
     line: Option<Line>,
     off: Option<Reported>,
-    /// Held for its lock where no line holds it: two supervisors of one service are one too many.
-    _store: Option<Box<Store>>,
+    reopen: Option<Reopen>,
+    /// Held for its lock where there is no source: two supervisors of one service are one too many.
+    _store: Option<Store>,
 }
 
-/// What is wrong with the state or with the disk stops updates, never the service.
+/// What is wrong with the state or with the disk stops updates, never the service. The lock is not held then: `fetchd
+/// state repair` needs it.
 fn machinery(config: &Config, wanted: Option<Wanted>) -> Result<Machinery, Reported> {
-    let none = |off, store| Machinery { line: None, off, _store: store };
-    let store = match Store::open(&config.place.state_dir) {
-        Ok(store) => store,
-        Err(e @ StateError::Locked { .. }) => return Err(e.into()),
-        Err(e) => return Ok(none(Some(updates_off(e.into())), None)),
-    };
-    let Some(wanted) = wanted else { return Ok(none(None, Some(Box::new(store)))) };
-    match setup::line(config, wanted, store, |install| setup::worker_process(config, install)) {
-        Ok(line) => Ok(Machinery { line: Some(line), off: None, _store: None }),
-        Err((store, report)) if matches!(report.exit, Exit::State | Exit::Install) => {
-            Ok(none(Some(updates_off(report)), Some(store)))
-        }
-        Err((_, report)) => Err(report),
+    let mut machinery = Machinery { line: None, off: None, reopen: None, _store: None };
+    let opened = Store::open(&config.place.state_dir);
+    if let Err(locked @ StateError::Locked { .. }) = opened {
+        return Err(locked.into());
     }
+    let Some(wanted) = wanted else {
+        match opened {
+            Ok(store) => machinery._store = Some(store),
+            Err(e) => machinery.off = Some(updates_off(config, e.into())?),
+        }
+        return Ok(machinery);
+    };
+    let again = wanted.clone();
+    let made = match opened {
+        Ok(store) => {
+            let worker = |install: &Install| setup::worker_process(config, install);
+            // With the store goes its lock.
+            setup::line(config, wanted, store, worker).map_err(|(_store, report)| report)
+        }
+        Err(e) => Err(e.into()),
+    };
+    match made {
+        Ok(line) => machinery.line = Some(line),
+        Err(report) if matches!(report.exit, Exit::State | Exit::Install) => {
+            machinery.off = Some(updates_off(config, report)?);
+            machinery.reopen = Some(reopen(config, again));
+        }
+        Err(report) => return Err(report),
+    }
+    Ok(machinery)
 }
 
-fn updates_off(report: Reported) -> Reported {
+/// Fails if another supervisor looks after this service: without a state to lock, its control socket tells. In a
+/// directory that others can write to, nobody's word keeps the service from starting.
+fn updates_off(config: &Config, report: Reported) -> Result<Reported, Reported> {
+    if report.code != "state.unsafe"
+        && let Some(pid) = control::supervisor(&config.place.state_dir)
+    {
+        return Err(StateError::Locked { path: config.place.state_dir.clone(), pid: Some(pid) }.into());
+    }
     tracing::error!(event = "updates.off", code = report.code, "{}; updates are off, the service runs", report.message);
-    report
+    Ok(report)
+}
+
+/// Makes the line later. The service was started from what lies at the program path now.
+fn reopen(config: &Config, wanted: Wanted) -> Reopen {
+    let config = config.clone();
+    let digest = |path: &Path| File::open(path).and_then(|mut file| Sha256::of_reader(&mut file)).ok().map(|of| of.0);
+    let served = digest(&config.program.path);
+    Reopen::new(move || {
+        let store = Store::open(&config.place.state_dir)?;
+        let worker = |install: &Install| setup::worker_process(&config, install);
+        let line = setup::line(&config, wanted.clone(), store, worker).map_err(|(_store, report)| report)?;
+        let found = line.install.startable(line.store.record())?;
+        found.filter(|found| Some(*found.sha256()) == served).map(|found| (line, found)).ok_or_else(|| Reported {
+            code: "program.changed".to_owned(),
+            exit: Exit::Install,
+            message: format!("what serves is not what lies at `{}`", config.program.path.display()),
+            hint: Some("start fetchd again, and the service with it".to_owned()),
+        })
+    })
 }
 
 /// A service that is run as it is.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::floor;
 use crate::agent::{Line, Rhythm, Wanted};
 use crate::config::{self, Address, Config, ConfigError, Effective, OnDeath, Probe, Signature};
 use crate::failure::Reported;
@@ -102,7 +103,8 @@ pub fn verifier(config: &Config) -> Verifier {
     Verifier { smoke, target, ..Verifier::default() }
 }
 
-/// The machinery of updates for `wanted`, with the key sets that were accepted before and what a crash left half done settled. On failure the store, and with it
+/// The machinery of updates for `wanted`, with the key sets that were accepted before, the floor established and what a
+/// crash left half done settled. On failure the store, and with it
 /// the lock, is given back.
 pub fn line(
     config: &Config,
@@ -110,8 +112,10 @@ pub fn line(
     mut store: Store,
     worker: impl FnOnce(&Install) -> Result<Box<dyn Worker>, Reported>,
 ) -> Result<Line, (Box<Store>, Reported)> {
-    let prepared = install(config).and_then(|mut install| {
-        wanted.recall(store.dir())?;
+    let recalled = wanted.recall(store.dir()).map_err(Reported::from);
+    let established =
+        recalled.and_then(|()| floor::establish(&mut store, &wanted, config.policy.floor).map_err(Reported::from));
+    let prepared = established.and_then(|()| install(config)).and_then(|mut install| {
         let settled = install.settle(&mut store)?;
         tracing::debug!(event = "install.settled", ?settled, "the journal is settled");
         let worker = worker(&install)?;

@@ -8,6 +8,7 @@ use super::{Install, InstallError, Installed, Outcome, fallback, known, metadata
 use crate::checkpoint::Checkpoint;
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
+use crate::durable;
 use crate::failure::chain;
 use crate::install::metadata::Carry;
 use crate::state::{Confirmed, Journal, JournalStep, Record, Store};
@@ -39,7 +40,7 @@ impl Install {
             }
             None => metadata::fresh(verified.file(), custody)?,
         }
-        verified.file().sync_all().map_err(InstallError::io(custody, "syncing"))?;
+        durable::sync(verified.file(), custody)?;
         Step::MetadataCarried.done();
 
         store.update(|record| record.journal = Some(journal.clone()))?;
@@ -77,7 +78,7 @@ impl Install {
             && !self.place.is_ours()
         {
             metadata::carry_over(&file, verified.file(), self.place.live(), Carry::BestEffort)?;
-            verified.file().sync_all().map_err(InstallError::io(verified.path(), "syncing"))?;
+            durable::sync(verified.file(), verified.path())?;
             self.place.keep_verified(&verified)?;
         }
         Ok(())

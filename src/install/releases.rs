@@ -95,7 +95,7 @@ impl Releases {
         let next = self.private.file("next");
         durable::symlink(text, &next)?;
         let current = self.current();
-        fs::rename(&next, &current).map_err(InstallError::io(&current, "renaming the new link to"))
+        Ok(durable::rename_unsynced(&next, &current)?)
     }
 
     /// Removes the oldest releases beyond `keep`, never one that something points at.

@@ -1,7 +1,6 @@
 //! Layout `replace`: the program path is one file, and another file takes its name.
 
 use std::ffi::OsStr;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::paths::{self, Private};
@@ -47,7 +46,7 @@ impl Replace {
     fn put_back(&self, kept: &Path) -> Result<PathBuf, InstallError> {
         let restore = self.private.file("restore");
         durable::hard_link(kept, &restore)?;
-        fs::rename(&restore, &self.real).map_err(InstallError::io(&self.real, "renaming the previous binary to"))?;
+        durable::rename_unsynced(&restore, &self.real)?;
         durable::sync_dir(&self.dir)?;
         // Renaming one link of a file over another does nothing and keeps both.
         durable::remove(&restore)?;
@@ -87,7 +86,7 @@ impl Place for Replace {
     fn put(&self, verified: &Verified) -> Result<PathBuf, InstallError> {
         let custody = verified.path();
         same_file(custody, verified)?;
-        fs::rename(custody, &self.real).map_err(InstallError::io(&self.real, "renaming the new binary to"))?;
+        durable::rename_unsynced(custody, &self.real)?;
         Step::Renamed.done();
         Checkpoint::Renamed.reached();
         durable::sync_dir(&self.dir)?;

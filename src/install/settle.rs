@@ -106,6 +106,13 @@ impl Install {
         Ok(Settled::Abandoned { to })
     }
 
+    /// Whether [`settle`](Install::settle) would refuse because it does not know what is at the program path.
+    pub fn is_unknown(&self, record: &crate::state::Record) -> Result<bool, InstallError> {
+        let Some(journal) = record.journal.as_ref().filter(|_| self.place.is_ours()) else { return Ok(false) };
+        let live = self.current()?.map(|current| current.sha256);
+        Ok(![Some(journal.to.sha256), journal.from.as_ref().map(|from| from.sha256), None].contains(&live))
+    }
+
     /// Takes what is at the program path for what it should be, and forgets the change that was in progress. For an
     /// operator who has put a binary there by hand: this is what `fetchd state repair` calls.
     pub fn adopt(&mut self, store: &mut Store) -> Result<(), InstallError> {

@@ -63,11 +63,13 @@ pub(super) fn read(path: &Path, owner: u32, limit: u64) -> Result<Option<Vec<u8>
 
 /// Opens the file `path` under the same conditions; `None` if it is missing and `options` do not create it.
 pub(super) fn open(path: &Path, owner: u32, options: &mut OpenOptions) -> Result<Option<File>, StateError> {
-    // O_NONBLOCK: opening a FIFO must fail or return, never wait.
-    let file = match options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path) {
+    let file = match open_unchecked(path, options) {
         Ok(file) => file,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) if e.raw_os_error() == Some(libc::ELOOP) => return Err(StateError::damaged(path, "is a symlink")),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::EISDIR | libc::ENXIO)) => {
+            return Err(StateError::damaged(path, "is not a regular file"));
+        }
         Err(e) => return Err(StateError::io(path, "opening")(e)),
     };
     let meta = file.metadata().map_err(StateError::io(path, "reading"))?;
@@ -81,4 +83,10 @@ pub(super) fn open(path: &Path, owner: u32, options: &mut OpenOptions) -> Result
         return Err(StateError::damaged(path, "can be written by others"));
     }
     Ok(Some(file))
+}
+
+/// Opens whatever lies at `path`, except through a symlink.
+pub(super) fn open_unchecked(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    // O_NONBLOCK: opening a FIFO must fail or return, never wait.
+    options.mode(0o600).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)
 }

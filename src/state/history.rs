@@ -112,7 +112,8 @@ pub struct History {
 
 impl History {
     pub(super) fn new(dir: &Path, owner: u32) -> History {
-        History { current: dir.join("history.jsonl"), older: dir.join("history.1.jsonl"), owner, limit: LIMIT }
+        let [current, older] = NAMES.map(|name| dir.join(name));
+        History { current, older, owner, limit: LIMIT }
     }
 
     /// The same history, rotated at `limit` bytes.
@@ -181,6 +182,8 @@ impl History {
     }
 }
 
+/// The file that is written, and the one before it.
+pub(super) const NAMES: [&str; 2] = ["history.jsonl", "history.1.jsonl"];
 /// Two files of this size are some thirty thousand events: years, and nothing for a disk.
 const LIMIT: u64 = 4 * 1024 * 1024;
 /// A message carries the end of a program's stderr at most.

@@ -96,6 +96,16 @@ pub struct Revocation {
     pub reason: String,
 }
 
+/// What the floor of a record rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TrustState {
+    /// No release has been accepted since the state began: the floor is the provisioned one, or none.
+    New,
+    /// On what was accepted here.
+    Known,
+}
+
 impl Record {
     /// Why this binary must not be gone back to, in the publisher's words.
     pub fn revocation(&self, binary: &Confirmed) -> Option<&str> {
@@ -104,6 +114,17 @@ impl Record {
             revoked.sha256 == Some(binary.sha256) || version.is_some_and(|(a, b)| a.cmp_precedence(b).is_eq())
         };
         self.revoked.iter().find(hit).map(|revoked| revoked.reason.as_str())
+    }
+
+    /// What its floor rests on.
+    pub fn trust_state(&self) -> TrustState {
+        let seen = self.manifest_sha256.is_some() || self.issued_max.is_some() || !self.first_seen.is_empty();
+        if seen { TrustState::Known } else { TrustState::New }
+    }
+
+    /// The floor: (epoch, sequence number).
+    pub fn floor(&self) -> (u64, u64) {
+        (self.epoch, self.seq)
     }
 }
 

@@ -10,7 +10,8 @@ use rustix::fs::{FlockOperation, flock};
 use serde::Deserialize;
 
 use super::record::{Record, SCHEMA};
-use super::{Event, History, StateError, files};
+use super::{Event, Examined, Fault, History, Holder, StateError, examine, files, repair};
+use crate::clock::Timestamp;
 use crate::durable;
 
 /// The state of one service. While it lives, no other process can open it.
@@ -49,6 +50,12 @@ impl Store {
         // update. An old one is left alone.
         store.update(|_| ())?;
         Ok(store)
+    }
+
+    /// A store whose lock is taken already, and whose record has yet to be written.
+    pub(super) fn holding(dir: PathBuf, owner: u32, record: Record, lock: Lock) -> Store {
+        let history = History::new(&dir, owner);
+        Store { dir, owner, record, uncertain: true, new: false, history, _lock: lock }
     }
 
     /// A look at the state in `dir`, without its lock and without changing anything. Of a
@@ -105,6 +112,14 @@ impl Store {
         files::read(&self.dir.join(BUNDLE), self.owner, BUNDLE_LIMIT)
     }
 
+    /// Gives `last.bundle` another name, so that the next one does not take the place of what somebody may want to look
+    /// at. Returns that name.
+    pub fn set_bundle_aside(&mut self, why: &str) -> Result<String, StateError> {
+        let to = repair::free_name(&self.dir, BUNDLE, why, Timestamp::now());
+        durable::rename(&self.dir.join(BUNDLE), &self.dir.join(&to))?;
+        Ok(to)
+    }
+
     /// Keeps the raw bytes of a manifest bundle that was accepted.
     pub fn keep_bundle(&mut self, bytes: &[u8]) -> Result<(), StateError> {
         Ok(durable::write(&self.dir.join(BUNDLE), 0o600, bytes)?)
@@ -122,28 +137,22 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// A record that cannot be read is a failure; what else is damaged is not there.
     fn read(dir: &Path) -> Result<Snapshot, StateError> {
-        let meta = match files::check_dir(dir) {
-            Ok(meta) => meta,
-            Err(StateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return Ok(Snapshot {
-                    record: Record::default(),
-                    new: true,
-                    holder: None,
-                    last_bundle: None,
-                    history: None,
-                });
-            }
-            Err(e) => return Err(e),
-        };
-        let owner = meta.uid();
-        let record = read_record(dir, owner)?;
+        let Examined { record, bundle, faults, .. } = examine(dir);
+        if let Some(Fault { error, .. }) = faults.into_iter().find(|fault| [RECORD, "."].contains(&fault.file)) {
+            return Err(error);
+        }
+        let owner = std::fs::symlink_metadata(dir).map(|meta| meta.uid());
         Ok(Snapshot {
             new: record.is_none(),
             record: record.unwrap_or_default(),
-            holder: look_for_holder(dir, owner)?,
-            last_bundle: files::read(&dir.join(BUNDLE), owner, BUNDLE_LIMIT)?,
-            history: Some(History::new(dir, owner)),
+            holder: owner.as_ref().ok().and_then(|owner| match look_for_holder(dir, *owner) {
+                Ok(Holder::Process(pid)) => pid,
+                Ok(Holder::Nobody) | Err(_) => None,
+            }),
+            last_bundle: bundle,
+            history: owner.ok().map(|owner| History::new(dir, owner)),
         })
     }
 
@@ -175,10 +184,10 @@ impl Snapshot {
 
 /// The lock of a state directory.
 #[derive(Debug)]
-struct Lock(File);
+pub(super) struct Lock(File);
 
 impl Lock {
-    fn take(dir: &Path, owner: u32) -> Result<Lock, StateError> {
+    pub(super) fn take(dir: &Path, owner: u32) -> Result<Lock, StateError> {
         let path = dir.join(LOCK);
         let mut options = OpenOptions::new();
         let opened = files::open(&path, owner, options.read(true).write(true).create(true).truncate(false))?;
@@ -194,6 +203,13 @@ impl Lock {
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Lock(file))
     }
+
+    /// Whether a process holds what lies at `path`, though it is no longer what a lock should be.
+    pub(super) fn is_held(path: &Path) -> bool {
+        let Ok(file) = files::open_unchecked(path, OpenOptions::new().read(true)) else { return false };
+        let held = flock_retrying(&file, FlockOperation::NonBlockingLockExclusive);
+        held == Err(rustix::io::Errno::WOULDBLOCK)
+    }
 }
 
 impl Drop for Lock {
@@ -203,13 +219,13 @@ impl Drop for Lock {
     }
 }
 
-/// The process that holds the lock. A shared lock is tried and let go at once.
-fn look_for_holder(dir: &Path, owner: u32) -> Result<Option<u32>, StateError> {
+/// Who holds the lock. A shared lock is tried and let go at once.
+pub(super) fn look_for_holder(dir: &Path, owner: u32) -> Result<Holder, StateError> {
     let path = dir.join(LOCK);
-    let Some(mut file) = files::open(&path, owner, OpenOptions::new().read(true))? else { return Ok(None) };
+    let Some(mut file) = files::open(&path, owner, OpenOptions::new().read(true))? else { return Ok(Holder::Nobody) };
     match flock_retrying(&file, FlockOperation::NonBlockingLockShared) {
-        Ok(()) => Ok(None),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(written_pid(&mut file)),
+        Ok(()) => Ok(Holder::Nobody),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(Holder::Process(written_pid(&mut file))),
         Err(e) => Err(StateError::io(&path, "locking")(e.into())),
     }
 }
@@ -237,7 +253,7 @@ fn written_pid(file: &mut File) -> Option<u32> {
     text.trim().parse().ok()
 }
 
-fn read_record(dir: &Path, owner: u32) -> Result<Option<Record>, StateError> {
+pub(super) fn read_record(dir: &Path, owner: u32) -> Result<Option<Record>, StateError> {
     #[derive(Deserialize)]
     struct Layout {
         schema: u32,
@@ -255,10 +271,10 @@ fn read_record(dir: &Path, owner: u32) -> Result<Option<Record>, StateError> {
 
 /// Longer than a snapshot takes, too short to be noticed.
 const PATIENCE: Duration = Duration::from_millis(200);
-const LOCK: &str = "lock";
-const RECORD: &str = "state.json";
-const BUNDLE: &str = "last.bundle";
+pub(super) const LOCK: &str = "lock";
+pub(super) const RECORD: &str = "state.json";
+pub(super) const BUNDLE: &str = "last.bundle";
 /// Ten thousand quarantined digests fit; a larger file is not ours.
-const RECORD_LIMIT: u64 = 4 * 1024 * 1024;
+pub(super) const RECORD_LIMIT: u64 = 4 * 1024 * 1024;
 /// A bundle is a manifest of at most 256 KiB in base64 with sixteen signatures beside it.
-const BUNDLE_LIMIT: u64 = 1024 * 1024;
+pub(super) const BUNDLE_LIMIT: u64 = 1024 * 1024;

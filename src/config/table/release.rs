@@ -128,6 +128,18 @@ pub(super) const ROWS: &[Setting] = &[
         ..BASE
     },
     Setting {
+        key: "floor",
+        default: Preset::Derived("none: the first manifest that this host accepts is its floor"),
+        value_name: "NUMBER",
+        example: "42",
+        doc: "Accept no manifest below this number",
+        long: "A manifest's sequence number, or `EPOCH/NUMBER`; `fetchd inspect` shows it. A host whose state is new or \
+               was lost begins there, so that an old manifest cannot be replayed to it. What was accepted since counts \
+               more: this never lowers anything.",
+        group: Group::Trust,
+        ..BASE
+    },
+    Setting {
         key: "insecure_unsigned",
         kind: Kind::Bool,
         default: Preset::Value("false"),

@@ -2,6 +2,7 @@ mod confined;
 mod layouts;
 mod metadata;
 mod power_cut;
+mod power_loss;
 mod refusals;
 
 use std::fs;

@@ -6,8 +6,8 @@ use super::objection::bucket;
 use super::*;
 use crate::failure::Failure;
 use crate::state::{Confirmed, Quarantined};
-use crate::trust::admit;
-use crate::trust::fixture::{NOW, TARGET, artifact, expect, manifest, read_value, release};
+use crate::trust::fixture::{Key, NOW, TARGET, artifact, bundle, expect, keys, manifest, offered, read_value, release};
+use crate::trust::{Offer, Trust, admit, read};
 
 fn running(version: &str) -> Policy {
     Policy { running: Some(version.parse().unwrap()), ..Policy::default() }
@@ -272,4 +272,47 @@ fn what_runs_stays_when_nothing_newer_may_be_taken() {
     bare["artifacts"] = json!([]);
     let value = edited(&["1.0.0"], |value| value["releases"].as_array_mut().unwrap().push(bare));
     assert_eq!(from(&value, &running("1.0.0")), "release.no_target 23");
+}
+
+/// Attack 41: whatever a clock said, nothing that it left behind holds up a release once it is right.
+#[test]
+fn a_clock_that_was_wrong_and_is_put_right_wedges_nothing() {
+    let read_at = |value: &Value, now: Timestamp| {
+        let key = Key::new(1);
+        let document = bundle(value.to_string().as_bytes(), &[&key]);
+        let offered = offered(None, &["stable.fetchd"]);
+        let offer = Offer { release: &offered, document: Some(&document), signature: None, asset: None };
+        read(&offer, &Trust::Bundle { keys: keys(&[&key], 1) }, &expect(), now)
+    };
+    let (epoch, far) = (Timestamp(0), Timestamp(4_102_444_800));
+    let mut value = manifest(&["1.0.0", "1.1.0"]);
+    value["expires"] = json!(NOW.plus(Duration::from_secs(7 * 86_400)).to_string());
+    let hour = Duration::from_secs(3600);
+    let policies = [
+        running("1.0.0"),
+        Policy { cooldown: hour, ..running("1.0.0") },
+        Policy { max_age: Some(24 * hour), ..running("1.0.0") },
+    ];
+    for wrong in [epoch, far] {
+        for policy in &policies {
+            let mut record = Record::default();
+            match read_at(&value, wrong) {
+                // To a clock in 1970 everything is from the future. It is said, and nothing is remembered.
+                Err(refused) => assert_eq!((wrong, refused.code()), (epoch, "manifest.clock")),
+                Ok(manifest) => {
+                    assert_eq!(wrong, far);
+                    admit(&manifest, &mut record).unwrap();
+                    let held = outcome(&choose(&manifest, &record, policy, &expect(), wrong));
+                    assert_eq!(held, "manifest.expired 22", "what expired long ago is not installed");
+                }
+            }
+            // The record holds what was signed, never what the clock said.
+            assert!(record.issued_max.is_none_or(|issued| issued <= NOW));
+            // The clock is put right: the wait, where there is one, is the one that was asked for.
+            let manifest = read_at(&value, NOW).unwrap();
+            admit(&manifest, &mut record).unwrap();
+            let later = NOW.plus(policy.cooldown);
+            assert_eq!(outcome(&choose(&manifest, &record, policy, &expect(), later)), "1.1.0", "{wrong} {policy:?}");
+        }
+    }
 }

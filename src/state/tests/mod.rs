@@ -1,3 +1,6 @@
+mod power_loss;
+mod repair;
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};

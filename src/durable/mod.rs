@@ -4,11 +4,18 @@
 //! bytes, fsync of the file, rename, fsync of the directory. A reader sees the old file or the
 //! new one, never a part of either. An fsync that fails is an error, because the kernel may
 //! already have dropped the pages it could not write.
+//!
+//! Everything here goes through `disk`, a layer that does what the kernel does. In the unit tests it
+//! can fail at each call, or lose what was not synced as a loss of power would: `power_loss` in the
+//! tests of `state` and of `install` cuts at each of them.
+
+mod disk;
+#[cfg(test)]
+pub(crate) mod power;
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Exit, Failure};
@@ -23,20 +30,17 @@ pub fn write(path: &Path, mode: u32, bytes: &[u8]) -> Result<(), DurableError> {
 pub fn write_with(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> io::Result<()>) -> Result<(), DurableError> {
     let temporary = Temporary::beside(path)?;
     let at = |step| move |source| DurableError { path: path.to_owned(), step, source };
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let mut file = options.open(&temporary.path).map_err(at(Step::Create))?;
-    fill(&mut file).map_err(at(Step::Write))?;
-    // The mode given at creation is cut by the umask, this one is not.
-    file.set_permissions(Permissions::from_mode(mode)).map_err(at(Step::Permissions))?;
-    file.sync_all().map_err(at(Step::Sync))?;
+    let mut file = disk::create(&temporary.path).map_err(at(Step::Create))?;
+    disk::fill(&mut file, fill).map_err(at(Step::Write))?;
+    disk::set_mode(&file, mode).map_err(at(Step::Permissions))?;
+    disk::sync(&file).map_err(at(Step::Sync))?;
     drop(file);
     temporary.place(path)
 }
 
 /// Renames `from` to `to`, replacing what is there, and syncs both directories.
 pub fn rename(from: &Path, to: &Path) -> Result<(), DurableError> {
-    fs::rename(from, to).map_err(|source| DurableError { path: to.to_owned(), step: Step::Rename, source })?;
+    rename_unsynced(from, to)?;
     sync_dir(parent(to))?;
     if parent(from) != parent(to) {
         sync_dir(parent(from))?;
@@ -44,11 +48,36 @@ pub fn rename(from: &Path, to: &Path) -> Result<(), DurableError> {
     Ok(())
 }
 
+/// Renames `from` to `to` and leaves it to the caller to sync the directories: for what has to happen
+/// between the two.
+pub fn rename_unsynced(from: &Path, to: &Path) -> Result<(), DurableError> {
+    disk::rename(from, to).map_err(|source| DurableError { path: to.to_owned(), step: Step::Rename, source })
+}
+
+/// Syncs the bytes of a file that lies at `path`.
+pub fn sync(file: &File, path: &Path) -> Result<(), DurableError> {
+    disk::sync(file).map_err(|source| DurableError { path: path.to_owned(), step: Step::Sync, source })
+}
+
+/// Gives what lies at `path` the name `aside` in the same directory, which must be free, so that
+/// something else can take its place without a moment in between. What cannot have two names, a
+/// directory, is renamed.
+///
+/// `true`: it still lies at `path` too.
+pub fn set_aside(path: &Path, aside: &Path) -> Result<bool, DurableError> {
+    let linked = disk::hard_link(path, aside);
+    if linked.is_err() {
+        rename_unsynced(path, aside)?;
+    }
+    sync_dir(parent(path))?;
+    Ok(linked.is_ok())
+}
+
 /// Makes `link` a second name of the file `existing`, replacing what was at `link`. A symlink at
 /// `existing` is linked itself, not what it points at.
 pub fn hard_link(existing: &Path, link: &Path) -> Result<(), DurableError> {
     let temporary = Temporary::beside(link)?;
-    fs::hard_link(existing, &temporary.path).map_err(|source| DurableError {
+    disk::hard_link(existing, &temporary.path).map_err(|source| DurableError {
         path: link.to_owned(),
         step: Step::Link,
         source,
@@ -59,7 +88,7 @@ pub fn hard_link(existing: &Path, link: &Path) -> Result<(), DurableError> {
 /// Makes `link` a symlink to `target`, atomically replacing what was at `link`.
 pub fn symlink(target: &Path, link: &Path) -> Result<(), DurableError> {
     let temporary = Temporary::beside(link)?;
-    std::os::unix::fs::symlink(target, &temporary.path).map_err(|source| DurableError {
+    disk::symlink(target, &temporary.path).map_err(|source| DurableError {
         path: link.to_owned(),
         step: Step::Link,
         source,
@@ -69,7 +98,7 @@ pub fn symlink(target: &Path, link: &Path) -> Result<(), DurableError> {
 
 /// Removes the file at `path` durably; `false` if there was none.
 pub fn remove(path: &Path) -> Result<bool, DurableError> {
-    match fs::remove_file(path) {
+    match disk::remove(path) {
         Ok(()) => sync_dir(parent(path)).map(|()| true),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(source) => Err(DurableError { path: path.to_owned(), step: Step::Remove, source }),
@@ -78,11 +107,7 @@ pub fn remove(path: &Path) -> Result<bool, DurableError> {
 
 /// Makes the names in `dir` durable.
 pub fn sync_dir(dir: &Path) -> Result<(), DurableError> {
-    let sync = || {
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(libc::O_DIRECTORY).open(dir)?.sync_all()
-    };
-    sync().map_err(|source| DurableError { path: dir.to_owned(), step: Step::SyncDirectory, source })
+    disk::sync_dir(dir).map_err(|source| DurableError { path: dir.to_owned(), step: Step::SyncDirectory, source })
 }
 
 /// Removes what a crash in the middle of this module left in `dir`. Only for the one process that
@@ -95,7 +120,7 @@ pub fn sweep(dir: &Path) -> Result<usize, DurableError> {
         let name = entry.file_name();
         let temporary = name.to_str().is_some_and(|name| name.starts_with(PREFIX) && name.ends_with(SUFFIX));
         if temporary && entry.file_type().is_ok_and(|kind| !kind.is_dir()) {
-            fs::remove_file(entry.path()).map_err(at(Step::Sweep))?;
+            disk::remove(&entry.path()).map_err(at(Step::Sweep))?;
             swept += 1;
         }
     }
@@ -210,11 +235,7 @@ impl Temporary {
     }
 
     fn place(self, path: &Path) -> Result<(), DurableError> {
-        fs::rename(&self.path, path).map_err(|source| DurableError {
-            path: path.to_owned(),
-            step: Step::Rename,
-            source,
-        })?;
+        rename_unsynced(&self.path, path)?;
         sync_dir(parent(path))
     }
 }
@@ -222,7 +243,7 @@ impl Temporary {
 impl Drop for Temporary {
     fn drop(&mut self) {
         // Needed after a success too: renaming one hard link of a file over another keeps both names.
-        let _ = fs::remove_file(&self.path);
+        disk::discard(&self.path);
     }
 }
 
@@ -238,99 +259,4 @@ const PREFIX: &str = ".fetchd-";
 const SUFFIX: &str = ".tmp";
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::MetadataExt as _;
-
-    use super::*;
-
-    fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
-    }
-
-    #[test]
-    fn write_replaces_the_file_and_sets_the_exact_mode() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("state");
-        write(&path, 0o640, b"one").unwrap();
-        write(&path, 0o777, b"two").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o7777, 0o777);
-        assert_eq!(names(dir.path()), ["state"]);
-    }
-
-    #[test]
-    fn a_failed_write_leaves_the_old_file_and_no_temporary() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("state");
-        write(&path, 0o600, b"old").unwrap();
-        let full = |file: &mut File| {
-            file.write_all(b"half")?;
-            Err(io::Error::from_raw_os_error(libc::ENOSPC))
-        };
-        let error = write_with(&path, 0o600, full).unwrap_err();
-        assert_eq!((error.step(), error.code(), error.exit()), (Step::Write, "disk.full", Exit::Install));
-        assert_eq!(fs::read(&path).unwrap(), b"old");
-        assert_eq!(names(dir.path()), ["state"]);
-    }
-
-    #[test]
-    fn a_rename_that_cannot_happen_leaves_no_temporary() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("occupied");
-        fs::create_dir(&path).unwrap();
-        assert_eq!(write(&path, 0o600, b"x").unwrap_err().step(), Step::Rename);
-        assert_eq!(names(dir.path()), ["occupied"]);
-    }
-
-    #[test]
-    fn write_replaces_a_symlink_and_leaves_its_pointee() {
-        let dir = tempfile::tempdir().unwrap();
-        let (pointee, link) = (dir.path().join("pointee"), dir.path().join("link"));
-        fs::write(&pointee, "untouched").unwrap();
-        symlink(&pointee, &link).unwrap();
-        write(&link, 0o600, b"new").unwrap();
-        assert!(fs::symlink_metadata(&link).unwrap().is_file());
-        assert_eq!(fs::read(&pointee).unwrap(), b"untouched");
-    }
-
-    #[test]
-    fn links_are_replaced_even_by_another_link_to_the_same_file() {
-        let dir = tempfile::tempdir().unwrap();
-        let (a, b, link) = (dir.path().join("a"), dir.path().join("b"), dir.path().join("link"));
-        fs::write(&a, "a").unwrap();
-        fs::write(&b, "b").unwrap();
-        hard_link(&a, &link).unwrap();
-        hard_link(&b, &link).unwrap();
-        hard_link(&b, &link).unwrap();
-        assert_eq!(fs::metadata(&link).unwrap().ino(), fs::metadata(&b).unwrap().ino());
-        symlink(Path::new("a"), &link).unwrap();
-        symlink(Path::new("b"), &link).unwrap();
-        assert_eq!(fs::read_link(&link).unwrap(), Path::new("b"));
-        assert_eq!(names(dir.path()), ["a", "b", "link"]);
-    }
-
-    #[test]
-    fn rename_and_remove_across_directories() {
-        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let (from, to) = (one.path().join("x"), two.path().join("y"));
-        fs::write(&from, "x").unwrap();
-        rename(&from, &to).unwrap();
-        assert_eq!(fs::read(&to).unwrap(), b"x");
-        assert!(remove(&to).unwrap());
-        assert!(!remove(&to).unwrap());
-        assert_eq!(rename(&from, &to).unwrap_err().kind(), io::ErrorKind::NotFound);
-    }
-
-    #[test]
-    fn sweep_takes_leftovers_and_nothing_else() {
-        let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join(".fetchd-00ff.tmp"), "half").unwrap();
-        fs::write(dir.path().join("state.json"), "{}").unwrap();
-        fs::create_dir(dir.path().join(".fetchd")).unwrap();
-        assert_eq!(sweep(dir.path()).unwrap(), 1);
-        assert_eq!(names(dir.path()), [".fetchd", "state.json"]);
-    }
-}
+mod tests;
