@@ -410,7 +410,10 @@ fn decoders_have_a_bound_on_memory() {
 fn an_extraction_can_be_stopped() {
     let bench = Bench::new();
     let job = bench.job(Format::Gz, &gz(BINARY));
-    assert_eq!(extract_unless(&job, &AtomicBool::new(true)).unwrap_err(), FetchFailure::Stopped);
+    assert_eq!(
+        extract_unless(&job, Unpacking::open(&job).unwrap(), &AtomicBool::new(true)).unwrap_err(),
+        FetchFailure::Stopped
+    );
     assert!(!job.out.exists());
 }
 
