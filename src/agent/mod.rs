@@ -417,6 +417,7 @@ impl Agent {
             shown.version = line.running.as_ref().and_then(|running| running.version.as_ref()).map(ToString::to_string);
             shown.sha256 = line.running.as_ref().map(|running| running.sha256.to_string());
             shown.previous = record.previous.as_ref().map(|p| outcome::named(p.version.as_ref()));
+            shown.worker = line.worker.hardening().cloned();
             shown.hold.clone_from(&record.hold);
             shown.quarantine.clone_from(&record.quarantine);
         });
@@ -473,7 +474,7 @@ impl Attend for Attending<'_> {
             None => format!("downloading {} MiB", mib(bytes)),
         };
         // A line for every tenth, as a terminal would show a bar.
-        if let Some(tenth) = total.and_then(|total| (bytes * 10).checked_div(total))
+        if let Some(tenth) = total.and_then(|total| bytes.saturating_mul(10).checked_div(total))
             && tenth > self.logged
         {
             self.logged = tenth;

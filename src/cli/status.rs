@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::config::Place;
 use crate::control::{self, ControlError, Line, Request, Status};
 use crate::failure::{Exit, Reported};
+use crate::fetch::{Harden, Hardening};
 use crate::units::show_duration;
 
 /// Prints what runs, what waits and what failed; with `--watch`, every change of it.
@@ -111,6 +112,9 @@ fn text(status: &Status) -> Vec<String> {
         (None, Some(source)) => row("source", source.clone()),
         (None, None) => row("updates", "none: no source is configured".to_owned()),
     }
+    if let Some(held) = &updates.worker {
+        row("worker", worker(held));
+    }
     if let Some(LastPass { at, outcome, message, error }) = &updates.last {
         let code = error.as_ref().map(|error| format!(" [{}]", error.code)).unwrap_or_default();
         row("last pass", format!("{at} {outcome}: {message}{code}"));
@@ -135,6 +139,27 @@ fn text(status: &Status) -> Vec<String> {
         row("quarantine", format!("{version}({}) [{}] {first}", bad.sha256.short(), bad.code));
     }
     lines
+}
+
+/// `hardened (require): landlock 7, seccomp, no capabilities, no new privileges, user 998, limits`.
+fn worker(held: &Hardening) -> String {
+    let landlock = held.landlock.map(|version| format!("landlock {version}"));
+    let word = |holds: bool, word: &str| holds.then(|| word.to_owned());
+    let words = [
+        landlock,
+        word(held.seccomp, "seccomp"),
+        word(held.capabilities, "no capabilities"),
+        word(held.no_new_privs, "no new privileges"),
+        Some(format!("user {}", held.user)),
+        word(held.limits, "limits"),
+    ];
+    let words = words.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let (how, missing) = match (held.mode, held.lacking.is_empty()) {
+        (Harden::Off, _) => ("NOT hardened", String::new()),
+        (_, true) => ("hardened", String::new()),
+        (_, false) => ("PARTLY hardened", format!("; lacks {}", held.missing())),
+    };
+    format!("{how} ({}): {words}{missing}", held.mode.word())
 }
 
 fn rounded(milliseconds: u64) -> String {

@@ -3,6 +3,7 @@
 mod init;
 pub mod setup;
 mod signals;
+pub mod worker;
 
 use std::io::{self, PipeReader, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -140,7 +141,7 @@ fn machinery(config: &Config, wanted: Option<Wanted>) -> Result<Machinery, Repor
         Err(e) => return Ok(none(Some(updates_off(e.into())), None)),
     };
     let Some(wanted) = wanted else { return Ok(none(None, Some(Box::new(store)))) };
-    match setup::line(config, wanted, store, |install| setup::worker_process(config, install)) {
+    match setup::line(config, wanted, store, |install| worker::worker_process(config, install)) {
         Ok(line) => Ok(Machinery { line: Some(line), off: None, _store: None }),
         Err((store, report)) if matches!(report.exit, Exit::State | Exit::Install) => {
             Ok(none(Some(updates_off(report)), Some(store)))

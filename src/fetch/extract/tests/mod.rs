@@ -424,7 +424,8 @@ fn a_full_disk_is_named() {
     let stop = AtomicBool::new(false);
     let mut full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut quota = Quota::new(1 << 20, 1 << 20, &stop);
-    let failure = unpack(&job.artifact, job.format, Which::Only, &mut full, &mut quota).unwrap_err();
+    let failure =
+        unpack(File::open(&job.artifact).unwrap(), job.format, Which::Only, &mut full, &mut quota).unwrap_err();
     assert_eq!((failure.code(), failure.exit()), ("download.disk_full", Exit::Install));
 }
 
