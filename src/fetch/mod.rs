@@ -1,8 +1,8 @@
 //! Everything that touches the network or parses what came from it: poll, download, unpack.
 //!
 //! A supervisor runs it in a process of its own ([`ProcessWorker`]), which may crash, hang or be
-//! killed without harm; `fetchd apply` runs it in its own process ([`LocalWorker`]). Neither is
-//! believed: what they bring is verified by [`crate::trust`] and the verify stage.
+//! killed without harm and has given up most of what a process may do; [`LocalWorker`] runs it in the
+//! calling process. Neither is believed: what they bring is verified by [`crate::trust`] and the verify stage.
 
 mod asset;
 mod confine;

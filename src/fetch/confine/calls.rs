@@ -48,7 +48,7 @@ fn refused(network: bool) -> Result<Rules, seccompiler::BackendError> {
         ],
     );
     // Words typed into the terminal that standard error may be.
-    let types = [libc::TIOCSTI as u64, TIOCLINUX].map(|request| when(1, Width::Dword, Is::Eq, request));
+    let types = [TIOCSTI, TIOCLINUX].map(|request| when(1, Width::Dword, Is::Eq, request));
     let types = types.into_iter().map(|condition| SeccompRule::new(vec![condition?]));
     rules.insert(libc::SYS_ioctl, types.collect::<Result<_, _>>()?);
     if network {
@@ -75,6 +75,8 @@ fn both_numberings(mut rules: Rules) -> Rules {
     rules
 }
 
+// The same on every processor that is known here, and of another type in each C library.
+const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541C;
 const X32: i64 = 0x4000_0000;
 /// Calls that have another number there, `execve` and `ptrace` among them.
