@@ -22,7 +22,7 @@ impl Attend for Attending<'_> {
             None => format!("downloading {} MiB", mib(bytes)),
         };
         // A line for every tenth, as a terminal would show a bar.
-        if let Some(tenth) = total.and_then(|total| (bytes * 10).checked_div(total))
+        if let Some(tenth) = total.and_then(|total| bytes.saturating_mul(10).checked_div(total))
             && tenth > self.logged
         {
             self.logged = tenth;

@@ -195,7 +195,12 @@ impl Line {
         self.install.preflight(&chosen, self.wanted.limits.reserve)?;
         let job = self.download_job(offered, &chosen);
         let downloaded = self.worker.download(&job, attend)?;
-        let artifact = verify::take(&downloaded.path, chosen, self.install.custody())?;
+        let taken = verify::take(&downloaded.path, chosen, self.install.custody());
+        if taken.is_err() {
+            // Whoever hands over something else is not asked again.
+            self.worker.dismiss();
+        }
+        let artifact = taken?;
         if let Some(job) = artifact.needs_extraction() {
             // The worker that spoke with the network is not the one that unpacks.
             self.worker.dismiss();

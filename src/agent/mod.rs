@@ -422,6 +422,7 @@ impl Agent {
             shown.sha256 = line.running.as_ref().map(|running| running.sha256.to_string());
             shown.previous = record.previous.as_ref().map(|p| outcome::named(p.version.as_ref()));
             shown.keys = line.wanted.keys.as_ref().map(KeysShown::of);
+            shown.worker = line.worker.hardening().cloned();
             shown.hold.clone_from(&record.hold);
             shown.quarantine.clone_from(&record.quarantine);
         });

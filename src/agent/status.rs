@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::failure::Reported;
+use crate::fetch::Hardening;
 use crate::state::{Hold, Quarantined, TrustState};
 use crate::trust::{PublicKey, TrustedKeys};
 
@@ -28,6 +29,9 @@ pub struct AgentStatus {
     pub sha256: Option<String>,
     /// The release a rollback would return to.
     pub previous: Option<String>,
+    /// What held of the worker that was started last; `None` before the first one.
+    #[serde(default)]
+    pub worker: Option<Hardening>,
     /// The last pass.
     pub last: Option<LastPass>,
     /// When the source is asked next.

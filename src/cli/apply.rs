@@ -13,10 +13,10 @@ use crate::agent::{Ask, Outcome, Running, Wanted};
 use crate::clock::Timestamp;
 use crate::config::{Config, fetcher};
 use crate::control;
-use crate::daemon::{floor::established, setup};
+use crate::daemon::{floor::established, setup, worker};
 use crate::digest::Sha256;
 use crate::failure::{Exit, Reported};
-use crate::fetch::{Attend, LocalWorker, Progress, Worker};
+use crate::fetch::{Attend, Progress};
 use crate::restart::none;
 use crate::state::{StateError, Store};
 
@@ -30,8 +30,10 @@ pub(super) fn check(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reporte
         Some(known) => Some(Running { version: known.version.clone(), sha256: known.sha256 }),
         None => not_yet_known(&config.program.path),
     };
-    let (program, mut worker) = (&config.program.path, local_worker()?);
-    let outcome = wanted.look(program, record, running.as_ref(), &mut *worker, &mut Bar::hidden())?;
+    let (program, mut worker) = (&config.program.path, worker::polling_worker(&config)?);
+    let looked = wanted.look(program, record, running.as_ref(), &mut *worker, &mut Bar::hidden());
+    worker.dismiss();
+    let outcome = looked?;
     show(&outcome, out);
     Ok(outcome.exit())
 }
@@ -55,7 +57,8 @@ pub(super) fn apply(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reporte
         }
         Err(e) => return Err(e.into()),
     };
-    let mut line = setup::line(&config, wanted, store, |_| local_worker()).map_err(|(_, report)| report)?;
+    let mut line = setup::line(&config, wanted, store, |install| worker::worker_process(&config, install))
+        .map_err(|(_, report)| report)?;
     if let Some(started) = line.install.startable(line.store.record())? {
         line.learn_what_runs(&started)?;
     }
@@ -87,16 +90,6 @@ fn wanted(matches: &ArgMatches) -> Result<(Config, Wanted), Reported> {
 fn not_yet_known(program: &Path) -> Option<Running> {
     let (sha256, _) = Sha256::of_reader(&mut File::open(program).ok()?).ok()?;
     Some(Running { version: None, sha256 })
-}
-
-fn local_worker() -> Result<Box<dyn Worker>, Reported> {
-    let worker = LocalWorker::new(Registry::builtin()).map_err(|e| Reported {
-        code: "worker.spawn".to_owned(),
-        exit: Exit::Install,
-        message: format!("no runtime for the network could be made: {e}"),
-        hint: None,
-    })?;
-    Ok(Box::new(worker))
 }
 
 #[derive(Serialize)]
@@ -148,7 +141,7 @@ impl Attend for Bar {
         let Progress::Download { bytes, total } = progress;
         if let Some(total) = total {
             self.bar.set_length(total);
-            let tenth = (bytes * 10).checked_div(total).unwrap_or(10);
+            let tenth = bytes.saturating_mul(10).checked_div(total).unwrap_or(10);
             if self.logs && tenth > self.tenth {
                 self.tenth = tenth;
                 tracing::info!(event = "download.progress", percent = tenth * 10, bytes, total, "downloading");

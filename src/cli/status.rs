@@ -11,6 +11,7 @@ use crate::clock::Timestamp;
 use crate::config::Place;
 use crate::control::{self, ControlError, Line, Request, Status};
 use crate::failure::{Exit, Reported};
+use crate::fetch::{Harden, Hardening};
 use crate::state::TrustState;
 use crate::units::show_duration;
 
@@ -127,6 +128,9 @@ fn text(status: &Status) -> Vec<String> {
     if updates.trust_state == Some(TrustState::New) {
         row("trust", "new: nothing has been accepted since the state began".to_owned());
     }
+    if let Some(held) = &updates.worker {
+        row("worker", worker(held));
+    }
     if let Some(LastPass { at, outcome, message, error }) = &updates.last {
         let code = error.as_ref().map(|error| format!(" [{}]", error.code)).unwrap_or_default();
         row("last pass", format!("{at} {outcome}: {message}{code}"));
@@ -151,6 +155,27 @@ fn text(status: &Status) -> Vec<String> {
         row("quarantine", format!("{version}({}) [{}] {first}", bad.sha256.short(), bad.code));
     }
     lines
+}
+
+/// `hardened (require): landlock 7, seccomp, no capabilities, no new privileges, user 998, limits`.
+fn worker(held: &Hardening) -> String {
+    let landlock = held.landlock.map(|version| format!("landlock {version}"));
+    let word = |holds: bool, word: &str| holds.then(|| word.to_owned());
+    let words = [
+        landlock,
+        word(held.seccomp, "seccomp"),
+        word(held.capabilities, "no capabilities"),
+        word(held.no_new_privs, "no new privileges"),
+        Some(format!("user {}", held.user)),
+        word(held.limits, "limits"),
+    ];
+    let words = words.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    let (how, missing) = match (held.mode, held.lacking.is_empty()) {
+        (Harden::Off, _) => ("NOT hardened", String::new()),
+        (_, true) => ("hardened", String::new()),
+        (_, false) => ("PARTLY hardened", format!("; lacks {}", held.missing())),
+    };
+    format!("{how} ({}): {words}{missing}", held.mode.word())
 }
 
 fn rounded(milliseconds: u64) -> String {

@@ -22,6 +22,7 @@ mod value;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::fetch::Harden;
 pub use effective::{Effective, Host, Layer, Origin};
 pub use environment::{FILE as FILE_VARIABLE, PROTOCOL as PROTOCOL_VARIABLES};
 pub use error::{ConfigError, Position};
@@ -145,8 +146,12 @@ pub enum Layout {
 }
 
 /// The worker process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Worker {
+    /// How far it is confined.
+    pub hardening: Harden,
+    /// Whom it runs as, as it was written; `None`: as fetchd.
+    pub user: Option<String>,
     /// The limit of its address space, in bytes; `None`: no limit.
     pub memory: Option<u64>,
     /// It stays if the next poll is nearer than this.
@@ -234,7 +239,16 @@ impl Config {
             verify,
             install: Install { layout, best_effort: settings.text("metadata") == Some("best-effort") },
             serve: serve::serve(settings)?,
-            worker: Worker { memory: (memory > 0).then_some(memory), stay: length(settings, "worker.stay") },
+            worker: Worker {
+                hardening: match settings.text("worker.hardening") {
+                    Some("require") => Harden::Require,
+                    Some("off") => Harden::Off,
+                    _ => Harden::Auto,
+                },
+                user: settings.text("worker.user").map(str::to_owned),
+                memory: (memory > 0).then_some(memory),
+                stay: length(settings, "worker.stay"),
+            },
         })
     }
 

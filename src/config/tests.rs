@@ -93,7 +93,10 @@ fn the_defaults_are_those_of_the_documents() {
         backoff_max: seconds(30),
     };
     assert_eq!((serve.capture_stderr, serve.crash), (true, crash));
-    assert_eq!(config.worker, Worker { memory: None, stay: seconds(60) });
+    assert_eq!(
+        config.worker,
+        Worker { hardening: crate::fetch::Harden::Auto, user: None, memory: None, stay: seconds(60) }
+    );
 }
 
 #[test]

@@ -4,6 +4,7 @@ pub(crate) mod floor;
 mod init;
 pub mod setup;
 mod signals;
+pub mod worker;
 
 use std::fs::File;
 use std::io::{self, PipeReader, Read as _};
@@ -156,9 +157,9 @@ fn machinery(config: &Config, wanted: Option<Wanted>) -> Result<Machinery, Repor
     let again = wanted.clone();
     let made = match opened {
         Ok(store) => {
-            let worker = |install: &Install| setup::worker_process(config, install);
+            let make = |install: &Install| worker::worker_process(config, install);
             // With the store goes its lock.
-            setup::line(config, wanted, store, worker).map_err(|(_store, report)| report)
+            setup::line(config, wanted, store, make).map_err(|(_store, report)| report)
         }
         Err(e) => Err(e.into()),
     };
@@ -192,8 +193,8 @@ fn reopen(config: &Config, wanted: Wanted) -> Reopen {
     let served = digest(&config.program.path);
     Reopen::new(move || {
         let store = Store::open(&config.place.state_dir)?;
-        let worker = |install: &Install| setup::worker_process(&config, install);
-        let line = setup::line(&config, wanted.clone(), store, worker).map_err(|(_store, report)| report)?;
+        let make = |install: &Install| worker::worker_process(&config, install);
+        let line = setup::line(&config, wanted.clone(), store, make).map_err(|(_store, report)| report)?;
         let found = line.install.startable(line.store.record())?;
         found.filter(|found| Some(*found.sha256()) == served).map(|found| (line, found)).ok_or_else(|| Reported {
             code: "program.changed".to_owned(),

@@ -6,7 +6,7 @@ use super::floor;
 use crate::agent::{Line, Rhythm, Wanted};
 use crate::config::{self, Address, Config, ConfigError, Effective, OnDeath, Probe, Signature};
 use crate::failure::Reported;
-use crate::fetch::{self, ProcessWorker, Worker};
+use crate::fetch::{self, Worker};
 use crate::install::{Carry, Install, Layout};
 use crate::restart::supervise::{self, Health, Options, Ready};
 use crate::state::Store;
@@ -127,25 +127,6 @@ pub fn line(
         }
         Err(report) => Err((Box::new(store), report)),
     }
-}
-
-/// The worker of a supervisor: this very program in another role.
-pub fn worker_process(config: &Config, install: &Install) -> Result<Box<dyn Worker>, Reported> {
-    let program = own_program()?;
-    let scheme = config.source.as_ref().map_or("", |source| source.url.scheme());
-    let inherit = fetchd_fetchers::variables(scheme).iter().map(|name| (*name).to_owned()).collect();
-    let settings = fetch::Settings { memory: config.worker.memory, inherit, ..fetch::Settings::default() };
-    #[cfg(debug_assertions)]
-    let settings = impatient_if_asked(settings);
-    Ok(Box::new(ProcessWorker::new(program, install.staging(), settings)))
-}
-
-/// Tests of a worker that falls silent need not wait as long as an operator would.
-#[cfg(debug_assertions)]
-fn impatient_if_asked(settings: fetch::Settings) -> fetch::Settings {
-    let asked = std::env::var("FETCHD_TEST_WORKER_SILENCE_MS").ok().and_then(|ms| ms.parse().ok());
-    let silence = asked.map_or(settings.silence, std::time::Duration::from_millis);
-    fetch::Settings { silence, ..settings }
 }
 
 /// This very program, also after another version was installed at its path: worker and supervisor speak to each other in

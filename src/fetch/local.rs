@@ -36,7 +36,7 @@ impl LocalWorker {
     fn run(&self, request: &Request, attend: &mut dyn Attend) -> Result<Answer, FetchFailure> {
         self.runtime.block_on(async {
             let (tell, mut told) = mpsc::channel(REPORTS);
-            let mut job = std::pin::pin!(perform(&self.registry, request, tell));
+            let mut job = std::pin::pin!(perform(&self.registry, request, Vec::new(), tell));
             let mut glance = tokio::time::interval(GLANCE);
             loop {
                 tokio::select! {

@@ -1,10 +1,11 @@
 //! Everything that touches the network or parses what came from it: poll, download, unpack.
 //!
 //! A supervisor runs it in a process of its own ([`ProcessWorker`]), which may crash, hang or be
-//! killed without harm; `fetchd apply` runs it in its own process ([`LocalWorker`]). Neither is
-//! believed: what they bring is verified by [`crate::trust`] and the verify stage.
+//! killed without harm and has given up most of what a process may do; [`LocalWorker`] runs it in the
+//! calling process. Neither is believed: what they bring is verified by [`crate::trust`] and the verify stage.
 
 mod asset;
+mod confine;
 mod download;
 mod extract;
 mod failure;
@@ -23,6 +24,7 @@ mod worker;
 mod tests;
 
 pub use asset::{AssetPattern, BadPattern, Meant};
+pub use confine::{Harden, Hardening, Lacking, Measure};
 pub use extract::{extract, measure};
 pub use failure::{ArchiveFault, FetchFailure, WorkerFault};
 pub use job::{
@@ -30,6 +32,6 @@ pub use job::{
     Progress, SIGNATURE_LIMIT, SiblingJob, Source, Want,
 };
 pub use local::LocalWorker;
-pub use process::{ProcessWorker, Settings, Stderr};
+pub use process::{ProcessWorker, Settings, Stderr, User};
 pub use serve::{serve, serve_with};
 pub use worker::{Attend, Unattended, Worker};

@@ -1,6 +1,7 @@
 //! Does one job on a runtime, whoever asked for it.
 
 use std::any::Any;
+use std::os::fd::OwnedFd;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +10,7 @@ use fetchd_fetchers::Registry;
 use futures_util::FutureExt as _;
 use tokio::sync::mpsc;
 
+use super::extract::Unpacking;
 use super::failure::{FetchFailure, WorkerFault};
 use super::job::{ExtractJob, Extracted, Progress};
 use super::wire::{Answer, Request};
@@ -17,10 +19,11 @@ use super::{download, extract, poll};
 /// How many progress reports may wait for a listener.
 pub(super) const REPORTS: usize = 16;
 
-/// Does `request`. A panic inside it becomes its failure.
+/// Does `request`, with the files that came with it. A panic inside it becomes its failure.
 pub(super) async fn perform(
     registry: &Registry,
     request: &Request,
+    files: Vec<OwnedFd>,
     progress: mpsc::Sender<Progress>,
 ) -> Result<Answer, FetchFailure> {
     let job = async {
@@ -30,7 +33,7 @@ pub(super) async fn perform(
             Request::Poll(job) => poll::poll(registry, job).await.map(Answer::Poll),
             Request::Sibling(job) => poll::sibling(registry, job).await.map(Answer::Sibling),
             Request::Download(job) => download::download(registry, job, progress).await.map(Answer::Download),
-            Request::Extract(job) => unpack(job).await.map(Answer::Extract),
+            Request::Extract(job) => unpack(job, files).await.map(Answer::Extract),
         }
     };
     // Nothing that the job touched is used again after a panic: its fetcher is its own.
@@ -40,10 +43,10 @@ pub(super) async fn perform(
     })
 }
 
-async fn unpack(job: &ExtractJob) -> Result<Extracted, FetchFailure> {
+async fn unpack(job: &ExtractJob, files: Vec<OwnedFd>) -> Result<Extracted, FetchFailure> {
     let (job, abandoned) = (job.clone(), Abandoned::default());
     let stop = abandoned.0.clone();
-    match tokio::task::spawn_blocking(move || extract::extract_unless(&job, &stop)).await {
+    match tokio::task::spawn_blocking(move || extract::extract_unless(&job, Unpacking::of(&job, files)?, &stop)).await {
         Ok(result) => result,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => Err(FetchFailure::Stopped),

@@ -1,6 +1,6 @@
 //! The worker's own main.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::process::ExitCode;
@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use fetchd_fetchers::Registry;
 use rustix::event::{PollFd, PollFlags};
-use rustix::process::{Resource, Rlimit, setrlimit};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, Interest};
 use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 
+use super::confine::{self, Hardening};
 use super::failure::{FetchFailure, WorkerFault};
 use super::perform::{REPORTS, perform};
 use super::wire::{self, Reply, Request};
@@ -20,8 +20,6 @@ use crate::failure::Exit;
 
 /// How often the worker says that it is alive.
 const ALIVE: Duration = Duration::from_secs(1);
-/// The variable that limits the worker's memory, in bytes.
-pub(super) const MEMORY: &str = "FETCHD_WORKER_MEMORY";
 
 /// Does the jobs that come in on standard input, a socket, until the other end is closed.
 ///
@@ -35,8 +33,9 @@ pub fn serve() -> ExitCode {
 /// The process ends as soon as the supervisor does, even in the middle of a job
 /// (`tests/fetch_worker.rs`: `a_worker_ends_with_its_supervisor`).
 pub fn serve_with(registry: Registry) -> ExitCode {
-    confine();
-    match run(&registry) {
+    // Nothing was read yet, and no thread started.
+    let hardening = confine::confine(&confine::plan());
+    match run(&registry, hardening) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the worker cannot go on");
@@ -45,18 +44,19 @@ pub fn serve_with(registry: Registry) -> ExitCode {
     }
 }
 
-fn run(registry: &Registry) -> io::Result<()> {
+fn run(registry: &Registry, hardening: Hardening) -> io::Result<()> {
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;
     rustix::net::sockopt::socket_type(&stdin)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "standard input is not a supervisor's socket"))?;
     watch_supervisor(stdin.try_clone()?)?;
-    let stream = StdStream::from(stdin);
+    let mut stream = StdStream::from(stdin);
+    stream.write_all(&wire::encode(&Reply::Confined(hardening))?)?;
     stream.set_nonblocking(true)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
     runtime.block_on(async {
         let mut stream = UnixStream::from_std(stream)?;
-        while let Some(request) = next(&mut stream).await? {
-            if !job(registry, &request, &mut stream).await? {
+        while let Some((request, files)) = next(&mut stream).await? {
+            if !job(registry, &request, files, &mut stream).await? {
                 break;
             }
         }
@@ -79,24 +79,31 @@ fn watch_supervisor(socket: OwnedFd) -> io::Result<()> {
     std::thread::Builder::new().name("supervisor".to_owned()).stack_size(64 * 1024).spawn(watch).map(drop)
 }
 
-/// The next request; `None` at the end of file.
-async fn next(stream: &mut UnixStream) -> io::Result<Option<Request>> {
-    let mut prefix = [0; wire::PREFIX];
-    match stream.read_exact(&mut prefix).await {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        result => result?,
-    };
+/// The next request, with the files that came with it; `None` at the end of file.
+async fn next(stream: &mut UnixStream) -> io::Result<Option<(Request, Vec<OwnedFd>)>> {
+    let (mut prefix, mut files) = ([0; wire::PREFIX], Vec::new());
+    let mut filled = 0;
+    while filled < wire::PREFIX {
+        let rest = &mut prefix[filled..];
+        let received = stream.async_io(Interest::READABLE, || wire::receive_files(&*stream, rest, &mut files)).await?;
+        if received == 0 {
+            return Ok(None);
+        }
+        filled += received;
+    }
     let mut text = vec![0; wire::length(prefix)?];
     stream.read_exact(&mut text).await?;
-    Ok(Some(serde_json::from_slice(&text)?))
+    Ok(Some((serde_json::from_slice(&text)?, files)))
 }
 
 /// Does one job and answers. `false` if the process should not do another one.
-async fn job(registry: &Registry, request: &Request, stream: &mut UnixStream) -> io::Result<bool> {
+async fn job(registry: &Registry, request: &Request, files: Vec<OwnedFd>, stream: &mut UnixStream) -> io::Result<bool> {
     let (tell, mut told) = mpsc::channel(REPORTS);
     #[cfg(debug_assertions)]
-    super::misbehave::if_asked(request, stream).await;
-    let mut job = std::pin::pin!(perform(registry, request, tell));
+    if super::misbehave::if_asked(request, stream).await {
+        return Ok(true);
+    }
+    let mut job = std::pin::pin!(perform(registry, request, files, tell));
     let mut alive = tokio::time::interval(ALIVE);
     let result = loop {
         tokio::select! {
@@ -105,6 +112,8 @@ async fn job(registry: &Registry, request: &Request, stream: &mut UnixStream) ->
             _ = alive.tick() => send(stream, &Reply::Alive).await?,
         }
     };
+    #[cfg(debug_assertions)]
+    let result = super::misbehave::falsified(request, result);
     let sound = !matches!(result, Err(FetchFailure::Worker(_)));
     let reply = result.map_or_else(Reply::Failed, Reply::Done);
     match wire::encode(&reply) {
@@ -119,22 +128,4 @@ async fn job(registry: &Registry, request: &Request, stream: &mut UnixStream) ->
 
 async fn send(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
     stream.write_all(&wire::encode(reply)?).await
-}
-
-/// Gives up what a worker needs not: core files (they would hold secrets), most of the memory,
-/// and its place in the queue when the kernel looks for a process to kill.
-fn confine() {
-    let set = |resource, bytes| {
-        let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };
-        if let Err(error) = setrlimit(resource, limit) {
-            tracing::warn!(%error, ?resource, "the worker cannot limit itself");
-        }
-    };
-    set(Resource::Core, 0);
-    if let Some(bytes) = std::env::var(MEMORY).ok().and_then(|text| text.parse().ok()) {
-        set(Resource::Data, bytes);
-    }
-    if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "800") {
-        tracing::debug!(%error, "the worker keeps its place in the out-of-memory order");
-    }
 }

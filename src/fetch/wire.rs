@@ -1,10 +1,18 @@
 //! What supervisor and worker say to each other: JSON behind a length, over a socket pair.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
+    recvmsg, sendmsg,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::confine::Hardening;
 use super::failure::FetchFailure;
 use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollReply, Progress, Sibling, SiblingJob};
 
@@ -33,10 +41,24 @@ pub(super) enum Answer {
     Extract(Extracted),
 }
 
+impl Answer {
+    /// Whether this is the kind of answer that `request` asks for.
+    pub(super) fn answers(&self, request: &Request) -> bool {
+        matches!(
+            (self, request),
+            (Answer::Poll(_), Request::Poll(_))
+                | (Answer::Download(_), Request::Download(_))
+                | (Answer::Extract(_), Request::Extract(_))
+        )
+    }
+}
+
 /// What the worker says.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Reply {
+    /// Its first message: what it has given up.
+    Confined(Hardening),
     /// It is alive.
     Alive,
     /// The job got this far.
@@ -58,6 +80,33 @@ pub(super) fn encode(message: &impl Serialize) -> io::Result<Vec<u8>> {
     bytes[..PREFIX].copy_from_slice(&(length as u32).to_be_bytes());
     Ok(bytes)
 }
+
+/// Sends the beginning of `bytes`, and `files` with it. How many bytes were sent.
+pub(super) fn send_files(socket: &UnixStream, bytes: &[u8], files: &[OwnedFd]) -> io::Result<usize> {
+    let files: Vec<BorrowedFd<'_>> = files.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); ANCILLARY];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(&files)) {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many files for one message"));
+    }
+    Ok(sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)?)
+}
+
+/// Receives into `bytes`, and adds the files that come with it to `files`.
+pub(super) fn receive_files(socket: impl AsFd, bytes: &mut [u8], files: &mut Vec<OwnedFd>) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); ANCILLARY];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = recvmsg(socket, &mut [IoSliceMut::new(bytes)], &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = message {
+            files.extend(rights);
+        }
+    }
+    Ok(received.bytes)
+}
+
+/// Room for the two files of an extraction.
+const ANCILLARY: usize = rustix::cmsg_space!(ScmRights(2));
 
 /// The length that `prefix` announces.
 pub(super) fn length(prefix: [u8; PREFIX]) -> io::Result<usize> {

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::os::fd::BorrowedFd;
 
+use super::confine::Hardening;
 use super::failure::FetchFailure;
 use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollReply, Progress, SiblingJob};
 
@@ -22,6 +23,10 @@ pub trait Worker: Send + Debug {
     fn extract(&mut self, job: &ExtractJob, attend: &mut dyn Attend) -> Result<Extracted, FetchFailure>;
     /// Lets go of a process that is not needed soon. The next job starts another one.
     fn dismiss(&mut self);
+    /// What holds of the process that jobs run in; `None` = nothing has been started, or it is this very process.
+    fn hardening(&self) -> Option<&Hardening> {
+        None
+    }
 }
 
 /// What the caller does while it waits.

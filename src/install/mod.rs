@@ -92,6 +92,14 @@ impl Install {
         &self.place.private().staging
     }
 
+    /// Gives staging to a worker's user and group, by number, or with `None` takes it back.
+    ///
+    /// Staging is 0700 all the same, what is above it can be passed through by that group only, and custody stays ours.
+    /// Only root can do this.
+    pub fn give_staging(&self, user: Option<(u32, u32)>) -> Result<(), InstallError> {
+        paths::give(self.place.private(), user)
+    }
+
     /// Where artifacts are taken into our own hands.
     pub fn custody(&self) -> &Path {
         &self.place.private().custody
@@ -177,7 +185,9 @@ impl Install {
             Format::Raw => 0,
             _ => chosen.binary_size().unwrap_or(0),
         };
-        let needed = chosen.size().unwrap_or(0).saturating_mul(2).saturating_add(unpacked).saturating_add(reserve);
+        // Twice as it is downloaded and taken, or once more as it is copied after it was unpacked.
+        let packed = chosen.size().unwrap_or(0).saturating_mul(2);
+        let needed = packed.max(unpacked).saturating_add(unpacked).saturating_add(reserve);
         let free = paths::free(&private.custody)?;
         if free < needed {
             return Err(InstallError::Space { path: private.custody.clone(), needed, free });

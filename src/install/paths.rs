@@ -6,7 +6,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD};
+use rustix::fs::{Access, AtFlags, CWD, Mode, OFlags};
+use rustix::process::{Gid, Uid};
 
 use super::InstallError;
 use crate::durable;
@@ -112,7 +113,7 @@ impl Private {
         let private_dirs =
             Private { root: root.to_owned(), staging: root.join("staging"), custody: root.join("custody") };
         private(&private_dirs.root)?;
-        private(&private_dirs.staging)?;
+        given(&private_dirs.staging)?;
         private(&private_dirs.custody)?;
         Ok(private_dirs)
     }
@@ -155,6 +156,45 @@ fn clear(dir: &Path, keep: impl Fn(&OsStr) -> bool) -> Result<(), InstallError> 
         }
     }
     Ok(())
+}
+
+/// As [`private`], but where we are root the directory may have been given to a worker's user: only root can have done
+/// that below a directory of root's own.
+fn given(dir: &Path) -> Result<(), InstallError> {
+    match private(dir) {
+        Err(InstallError::Foreign { mode: 0o700, own: 0, .. }) => Ok(()),
+        other => other,
+    }
+}
+
+/// Gives staging to `user` and its group, or takes it back. What lies there goes, where it belonged to another one.
+pub(super) fn give(private: &Private, user: Option<(u32, u32)>) -> Result<(), InstallError> {
+    let own = rustix::process::geteuid().as_raw();
+    let wanted = user.map_or(own, |(uid, _)| uid);
+    let staging = &private.staging;
+    let owner = fs::symlink_metadata(staging).map_err(InstallError::io(staging, "reading"))?.uid();
+    if owner != wanted {
+        clear(staging, |_| false)?;
+    }
+    let Some((uid, gid)) = user else {
+        return if owner == own { Ok(()) } else { chown(staging, own, None, 0o700) };
+    };
+    chown(staging, uid, Some(gid), 0o700)?;
+    // Its group may pass through, and see nothing: custody stays closed, and so does whatever set-user-ID program is kept.
+    let mut above = Some(private.root.as_path());
+    while let Some(dir) = above.filter(|dir| dir.ends_with(".fetchd") || *dir == private.root) {
+        chown(dir, own, Some(gid), 0o710)?;
+        above = dir.parent();
+    }
+    Ok(())
+}
+
+fn chown(dir: &Path, uid: u32, gid: Option<u32>, mode: u32) -> Result<(), InstallError> {
+    let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let failed = |e: rustix::io::Errno| InstallError::io(dir, "giving away")(e.into());
+    let opened = rustix::fs::open(dir, flags, Mode::empty()).map_err(failed)?;
+    rustix::fs::fchown(&opened, Some(Uid::from_raw(uid)), gid.map(Gid::from_raw)).map_err(failed)?;
+    rustix::fs::fchmod(&opened, Mode::from_raw_mode(mode)).map_err(failed)
 }
 
 /// Makes `dir` a directory of mode 0700 that belongs to us, or says why it is none.

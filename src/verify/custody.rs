@@ -38,7 +38,7 @@ pub struct Artifact {
 pub fn take(staged: &Path, chosen: Chosen, custody: &Path) -> Result<Artifact, VerifyError> {
     let taken = copy_and_check(staged, chosen, custody);
     if matches!(taken, Ok(_) | Err(VerifyError::Refused(_)))
-        && let Err(e) = fs::remove_file(staged)
+        && let Err(e) = clear(staged)
         && e.kind() != io::ErrorKind::NotFound
     {
         tracing::warn!(path = %staged.display(), error = %e, "the staged file could not be removed");
@@ -47,6 +47,14 @@ pub fn take(staged: &Path, chosen: Chosen, custody: &Path) -> Result<Artifact, V
         Checkpoint::CustodyTaken.reached();
     }
     taken
+}
+
+/// A directory in its place would stop the next download.
+fn clear(staged: &Path) -> io::Result<()> {
+    match fs::remove_file(staged) {
+        Err(e) if e.kind() == io::ErrorKind::IsADirectory => fs::remove_dir_all(staged),
+        removed => removed,
+    }
 }
 
 fn copy_and_check(staged: &Path, chosen: Chosen, custody: &Path) -> Result<Artifact, VerifyError> {
@@ -156,23 +164,44 @@ impl Artifact {
         })
     }
 
-    /// The binary: the artifact itself, or what the extractor wrote to
-    /// [`unpack_path`](Artifact::unpack_path). It must be a regular file with one name.
+    /// The binary: the artifact itself, or a copy of what the extractor wrote to
+    /// [`unpack_path`](Artifact::unpack_path), which must be a regular file with one name.
+    ///
+    /// An extractor that still has its file open changes nothing (test
+    /// `an_extractor_that_writes_on_changes_nothing`).
     pub fn into_candidate(self) -> Result<Candidate, VerifyError> {
-        let raw = self.needs_extraction().is_none();
         let Artifact { copy, unpacked, size, sha256, chosen } = self;
-        let (kept, other) = if raw { (copy, unpacked) } else { (unpacked, copy) };
-        let (file, length) = open_alone(&kept.path, "candidate.kind")?;
-        if raw && length != size {
-            return Err(VerifyError::Changed { path: kept.path.clone() });
-        }
-        // The archive is of no use any more, and may be large.
-        drop(other);
-        if !raw {
+        if chosen.format() != Format::Raw {
+            // The archive is of no use any more, and may be large.
+            drop(copy);
+            let (kept, file, size) = copied(unpacked, chosen.binary_size().unwrap_or(chosen.max_size()))?;
             Checkpoint::Extracted.reached();
+            return Ok(Candidate { kept, file, size, known: None, chosen });
         }
-        Ok(Candidate { kept, file, size: length, known: raw.then_some(sha256), chosen })
+        let (file, length) = open_alone(&copy.path, "candidate.kind")?;
+        if length != size {
+            return Err(VerifyError::Changed { path: copy.path.clone() });
+        }
+        Ok(Candidate { kept: copy, file, size, known: Some(sha256), chosen })
     }
+}
+
+/// A copy of `unpacked`, of which `limit` bytes and one more are read at most: nobody else has ever had it open.
+fn copied(unpacked: Kept, limit: u64) -> Result<(Kept, File, u64), VerifyError> {
+    let (from, _) = open_alone(&unpacked.path, "candidate.kind")?;
+    let custody = unpacked.path.parent().unwrap_or(Path::new("/"));
+    let kept = Kept::named(custody, "candidate")?;
+    let mut options = OpenOptions::new();
+    let created = options.write(true).create_new(true).mode(0o600).open(&kept.path);
+    let mut to = created.map_err(VerifyError::io(&kept.path, "creating"))?;
+    let size = io::copy(&mut from.take(limit.saturating_add(1)), &mut to);
+    let size = size.map_err(VerifyError::io(&kept.path, "writing"))?;
+    drop(to);
+    let (file, length) = open_alone(&kept.path, "candidate.kind")?;
+    if length != size {
+        return Err(VerifyError::Changed { path: kept.path.clone() });
+    }
+    Ok((kept, file, size))
 }
 
 /// The binary, unpacked, not yet checked. Dropping it removes the file.
@@ -265,5 +294,5 @@ pub(super) fn open_alone(path: &Path, code: &'static str) -> Result<(File, u64),
 }
 
 /// The beginnings of every name this module gives.
-const KINDS: [&str; 3] = ["artifact-", "unpacked-", "smoke-"];
+const KINDS: [&str; 4] = ["artifact-", "unpacked-", "candidate-", "smoke-"];
 const BUFFER: usize = 256 * 1024;

@@ -299,7 +299,10 @@ fn apply_is_ended(layout: Layout, checkpoint: Checkpoint, signal: Signal) {
     let mut armed = scene.command("apply", &[], true);
     if apply_gets_there(checkpoint) {
         let mut apply = Killed(armed.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        assert_eq!(scene.stopped(), apply.0.id());
+        let stopped = scene.stopped();
+        let in_worker =
+            matches!(checkpoint, Checkpoint::DownloadPartial | Checkpoint::DownloadComplete | Checkpoint::Extracted);
+        assert_eq!(Some(stopped), if in_worker { worker_of(apply.0.id()) } else { Some(apply.0.id()) });
         processes::signal(apply.0.id(), signal);
         let mut ended = None;
         wait_until("apply ends", || {
@@ -307,6 +310,7 @@ fn apply_is_ended(layout: Layout, checkpoint: Checkpoint, signal: Signal) {
             ended.is_some()
         });
         assert!(!ended.unwrap().success());
+        wait_until("its worker ends with it", || !runs(stopped));
         assert_eq!(scene.live(), binary(at_the_kill(checkpoint)));
     } else {
         let output = armed.output().unwrap();

@@ -72,7 +72,7 @@ fn a_worker_inherits_nothing_it_does_not_need() {
     let environment = fs::read(format!("/proc/{process}/environ")).unwrap();
     for variable in environment.split(|byte| *byte == 0).filter(|text| !text.is_empty()) {
         let name = String::from_utf8_lossy(variable.split(|byte| *byte == b'=').next().unwrap()).into_owned();
-        let allowed = ["FETCHD_ROLE", "FETCHD_WORKER_MEMORY", "SSL_CERT_FILE", "SSL_CERT_DIR"].contains(&&*name)
+        let allowed = ["FETCHD_ROLE", "FETCHD_WORKER_PLAN", "SSL_CERT_FILE", "SSL_CERT_DIR"].contains(&&*name)
             || name.to_lowercase().ends_with("_proxy")
             || name.starts_with("RUST_")
             || name.starts_with("FETCHD_TEST_");
@@ -91,7 +91,12 @@ fn a_worker_inherits_nothing_it_does_not_need() {
 fn what_unpacks_knows_no_credential_and_never_spoke_with_the_network() {
     let bench = Bench::new();
     // A variable that surely is there stands for a credential.
-    let mut worker = bench.worker_with(Settings { inherit: vec!["PATH".to_owned()], ..bench.settings() });
+    let checkpoint = bench.directory.path().join("checkpoint");
+    let set = vec![
+        ("FETCHD_TEST_CHECKPOINT".into(), "Extracted".into()),
+        ("FETCHD_TEST_CHECKPOINT_FILE".into(), checkpoint.clone().into()),
+    ];
+    let mut worker = bench.worker_with(Settings { inherit: vec!["PATH".to_owned()], set, ..bench.settings() });
     let knows = |worker: &ProcessWorker| {
         let environment = fs::read(format!("/proc/{}/environ", worker.id().unwrap())).unwrap();
         environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(b"PATH="))
@@ -100,6 +105,7 @@ fn what_unpacks_knows_no_credential_and_never_spoke_with_the_network() {
     assert!(knows(&worker));
     let downloaded = bench.succeeds(&mut worker, &bench.download_of("/ok/app", release));
     let network = worker.id().unwrap();
+    let out = bench.staging().join("out");
     let job = ExtractJob {
         format: Format::Raw,
         entry: None,
@@ -107,14 +113,37 @@ fn what_unpacks_knows_no_credential_and_never_spoke_with_the_network() {
         binary_size: Some(SIZE as u64),
         max_size: 1 << 30,
         artifact: downloaded.path,
-        out: bench.staging().join("out"),
+        out: out.clone(),
     };
-    assert_eq!(worker.extract(&job, &mut Unattended).unwrap().size, SIZE as u64);
-    assert!(!knows(&worker));
-    assert!(is_gone(network) && worker.id() != Some(network));
-    let archive = worker.id().unwrap();
+    let mut witness = Witness { checkpoint, seen: None };
+    assert_eq!(code(&worker.extract(&job, &mut witness).unwrap_err()), "worker.died");
+    assert!(!out.exists());
+    let (archive, environment, confined) = witness.seen.unwrap();
+    assert!(archive != network && is_gone(network) && is_gone(archive), "another one, and it is gone, too");
+    assert!(!environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(b"PATH=")));
+    assert!(confined.contains("NoNewPrivs:\t1") && confined.contains("Seccomp:\t2"), "{confined}");
     bench.polls(&mut worker);
-    assert!(knows(&worker) && is_gone(archive));
+    assert!(knows(&worker));
+}
+
+/// Looks at the worker when it has unpacked, and kills it: its number, its environment, its status.
+struct Witness {
+    checkpoint: std::path::PathBuf,
+    seen: Option<(u32, Vec<u8>, String)>,
+}
+
+impl Attend for Witness {
+    fn progress(&mut self, _: Progress) {}
+
+    fn stop(&mut self) -> bool {
+        let worker = fs::read_to_string(&self.checkpoint).ok().and_then(|text| text.parse().ok());
+        if let (Some(worker), None) = (worker, &self.seen) {
+            let of = |name: &str| fs::read(format!("/proc/{worker}/{name}")).unwrap();
+            self.seen = Some((worker, of("environ"), String::from_utf8(of("status")).unwrap()));
+            bench::signal(worker, rustix::process::Signal::KILL);
+        }
+        false
+    }
 }
 
 #[test]
@@ -208,6 +237,7 @@ fn a_worker_ends_with_its_supervisor() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_fetchd"))
         .env_clear()
         .env("FETCHD_ROLE", "worker")
+        .env("FETCHD_WORKER_PLAN", r#"{"harden":"off"}"#)
         .current_dir(bench.staging())
         .process_group(0)
         .stdin(Stdio::from(OwnedFd::from(theirs)))

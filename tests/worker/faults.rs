@@ -76,7 +76,7 @@ fn costs_one_pass(mode: &str, code: &str) {
 }
 
 /// Publishes the demo service in an archive, so that there is something to extract.
-fn publish_packed(site: &Site, version: &str) {
+pub(crate) fn publish_packed(site: &Site, version: &str) {
     let dir = site.path().join(format!("packed-{version}"));
     fs::create_dir(&dir).unwrap();
     site.put(&dir.join("app"), &Trailer::version(version));

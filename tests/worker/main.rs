@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod faults;
+mod hardening;
+mod malice;
 mod origin;
 mod signals;
 

@@ -90,6 +90,29 @@ pub(super) const ROWS: &[Setting] = &[
 /// Worker and logging, which come last.
 pub(super) const REST: &[Setting] = &[
     Setting {
+        key: "worker.hardening",
+        kind: Kind::Choice(&["auto", "require", "off"]),
+        default: Preset::Value("auto"),
+        value_name: "HOW",
+        doc: "How far the worker process is confined before it speaks to the network",
+        long: "`auto`: as far as the kernel can, and `status` shows what is lacking. `require`: a worker that lacks \
+               something is given no job. `off`: resource limits only.",
+        group: Group::Worker,
+        scope: Scope::Pass,
+        ..BASE
+    },
+    Setting {
+        key: "worker.user",
+        value_name: "USER",
+        example: "fetchd-worker",
+        doc: "The user that the worker process runs as: a name of `/etc/passwd` or a number",
+        long: "Only where fetchd runs as root. The user must be able to read the files that the source's options name, \
+               and to pass through every directory above the program's own.",
+        group: Group::Worker,
+        scope: Scope::Pass,
+        ..BASE
+    },
+    Setting {
         key: "worker.memory",
         kind: Kind::Size,
         default: Preset::Value("0"),
@@ -98,7 +121,7 @@ pub(super) const REST: &[Setting] = &[
         long: "A limit on its address space: past it the pass fails, and the service notices nothing. Archives \
                packed with large windows need some hundred MiB.",
         group: Group::Worker,
-        scope: Scope::Run,
+        scope: Scope::Pass,
         ..BASE
     },
     Setting {

@@ -19,6 +19,7 @@ mod tests;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek as _, Write};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -40,21 +41,24 @@ use crate::trust::Format;
 /// holds the binary alone; an archive holds it as one regular file: the one named by `entry`, else
 /// the only one, else the only one called `program`. Blocks while it works.
 pub fn extract(job: &ExtractJob) -> Result<Extracted, FetchFailure> {
-    extract_unless(job, &AtomicBool::new(false))
+    extract_unless(job, Unpacking::open(job)?, &AtomicBool::new(false))
 }
 
 /// [`extract`], which gives up with [`FetchFailure::Stopped`] soon after `stop` is set.
-pub(super) fn extract_unless(job: &ExtractJob, stop: &AtomicBool) -> Result<Extracted, FetchFailure> {
-    let mut out = Output::create(&job.out)?;
+pub(super) fn extract_unless(job: &ExtractJob, files: Unpacking, stop: &AtomicBool) -> Result<Extracted, FetchFailure> {
+    let Unpacking { artifact, out } = files;
+    let mut out = Output { path: job.out.clone(), file: out, kept: false };
+    let again = artifact.try_clone().map_err(|error| FetchFailure::staging("open", &job.artifact, &error))?;
     let mut quota = Quota::new(job.binary_size.unwrap_or(job.max_size), job.max_size, stop);
     let which = job.entry.as_deref().map_or(Which::Only, Which::At);
-    let size = match unpack(&job.artifact, job.format, which, &mut out, &mut quota) {
+    let size = match unpack(artifact, job.format, which, &mut out, &mut quota) {
         // A licence and a manual lie beside it, as release tools pack them.
         Err(FetchFailure::Archive(ArchiveFault::Ambiguous { entry: None })) if job.program.is_some() => {
             out.restart()?;
+            (&again).rewind().map_err(|error| FetchFailure::staging("read", &job.artifact, &error))?;
             quota = Quota::new(job.binary_size.unwrap_or(job.max_size), job.max_size, stop);
             let which = job.program.as_deref().map_or(Which::Only, Which::Called);
-            unpack(&job.artifact, job.format, which, &mut out, &mut quota)?
+            unpack(again, job.format, which, &mut out, &mut quota)?
         }
         done => done?,
     };
@@ -74,7 +78,7 @@ pub fn measure(artifact: &Path, format: Format, entry: Option<&str>) -> Result<(
     let mut hash = Hashing(sha2::Sha256::new());
     let mut quota = Quota::new(16 << 30, 16 << 30, &stop);
     let which = entry.map_or(Which::Only, Which::At);
-    let size = unpack(artifact, format, which, &mut hash, &mut quota)?;
+    let size = unpack(open(artifact)?, format, which, &mut hash, &mut quota)?;
     Ok((Sha256(hash.0.finalize().into()), size))
 }
 
@@ -91,18 +95,12 @@ enum Which<'a> {
 
 /// Copies the binary inside `artifact` to `out` and tells its size.
 fn unpack(
-    artifact: &Path,
+    mut file: File,
     format: Format,
     which: Which<'_>,
     out: &mut dyn Write,
     quota: &mut Quota<'_>,
 ) -> Result<u64, FetchFailure> {
-    let failed = |error: io::Error| FetchFailure::staging("open", artifact, &error);
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
-    let mut file = OpenOptions::new().read(true).custom_flags(flags).open(artifact).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
-    }
     match format {
         Format::Raw => limit::copy(&mut file, out, quota),
         #[cfg(feature = "archives")]
@@ -129,6 +127,44 @@ fn unpack(
     }
 }
 
+/// The two files of an extraction.
+#[derive(Debug)]
+pub(super) struct Unpacking {
+    /// The artifact, open for reading.
+    pub(super) artifact: File,
+    /// A new and empty file, open for writing.
+    pub(super) out: File,
+}
+
+impl Unpacking {
+    /// As `job` names them; `out` must not exist.
+    pub(super) fn open(job: &ExtractJob) -> Result<Unpacking, FetchFailure> {
+        let artifact = open(&job.artifact)?;
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600);
+        let out = options.open(&job.out).map_err(|error| FetchFailure::staging("create", &job.out, &error))?;
+        Ok(Unpacking { artifact, out })
+    }
+
+    /// As they were handed over; without any, as `job` names them.
+    pub(super) fn of(job: &ExtractJob, files: Vec<OwnedFd>) -> Result<Unpacking, FetchFailure> {
+        match <[OwnedFd; 2]>::try_from(files) {
+            Ok([artifact, out]) => Ok(Unpacking { artifact: artifact.into(), out: out.into() }),
+            Err(_) => Unpacking::open(job),
+        }
+    }
+}
+
+fn open(artifact: &Path) -> Result<File, FetchFailure> {
+    let failed = |error: io::Error| FetchFailure::staging("open", artifact, &error);
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(artifact).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(failed(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
+    }
+    Ok(file)
+}
+
 /// A new file that is removed again unless it is kept.
 #[derive(Debug)]
 struct Output {
@@ -138,13 +174,6 @@ struct Output {
 }
 
 impl Output {
-    fn create(path: &Path) -> Result<Output, FetchFailure> {
-        let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(0o600);
-        let file = options.open(path).map_err(|error| FetchFailure::staging("create", path, &error))?;
-        Ok(Output { path: path.to_owned(), file, kept: false })
-    }
-
     fn restart(&mut self) -> Result<(), FetchFailure> {
         let emptied = self.file.set_len(0).and_then(|()| self.file.rewind());
         emptied.map_err(|error| FetchFailure::staging("empty", &self.path, &error))

@@ -265,7 +265,9 @@ impl Failure for FetchFailure {
     fn exit(&self) -> Exit {
         match self {
             FetchFailure::Source { kind: Kind::Throttled, .. } => Exit::Throttled,
-            FetchFailure::Source { kind: Kind::Misconfigured, .. } | FetchFailure::Ambiguous { .. } => Exit::Usage,
+            FetchFailure::Source { kind: Kind::Misconfigured, .. }
+            | FetchFailure::Ambiguous { .. }
+            | FetchFailure::Worker(WorkerFault::Hardening { .. }) => Exit::Usage,
             FetchFailure::Source { .. }
             | FetchFailure::NotReady { .. }
             | FetchFailure::SiblingDenied { .. }
@@ -321,6 +323,9 @@ impl Failure for FetchFailure {
                 "name the archive's entry when publishing"
             }
             FetchFailure::Archive(ArchiveFault::Unsupported { .. }) => "build fetchd with the feature `archives`",
+            FetchFailure::Worker(WorkerFault::Hardening { .. }) => {
+                "run it on a kernel with Landlock and seccomp, or set `worker.hardening = \"auto\"`"
+            }
             _ => return None,
         };
         Some(hint.to_owned())

@@ -41,6 +41,12 @@ pub enum WorkerFault {
         /// The limit.
         limit: Duration,
     },
+    /// It lacks hardening that the configuration requires, and was given no job.
+    #[error("the worker lacks what `worker.hardening = \"require\"` asks for: {missing}")]
+    Hardening {
+        /// What, and why.
+        missing: String,
+    },
     /// It spoke out of turn or in no known words.
     #[error("the worker broke the protocol: {what}")]
     Protocol {
@@ -57,6 +63,7 @@ impl WorkerFault {
             WorkerFault::Panicked { .. } => "worker.panicked",
             WorkerFault::Silent { .. } => "worker.silent",
             WorkerFault::Deadline { .. } => "worker.deadline",
+            WorkerFault::Hardening { .. } => "worker.hardening",
             WorkerFault::Protocol { .. } => "worker.protocol",
         }
     }

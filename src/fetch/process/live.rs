@@ -13,9 +13,10 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::process::{Pid, Signal};
 
-use super::{Settings, Stderr};
+use super::grants::Granted;
+use super::{Settings, Stderr, screen, seen};
+use crate::fetch::confine::{Hardening, PLAN, Plan};
 use crate::fetch::failure::{FetchFailure, WorkerFault};
-use crate::fetch::serve::MEMORY;
 use crate::fetch::wire::{self, Answer, Reply, Request};
 use crate::fetch::worker::Attend;
 
@@ -36,8 +37,13 @@ const NETWORK: [&str; 10] = [
 ];
 /// Variables for tests; read and passed on only by builds with debug assertions.
 #[cfg(debug_assertions)]
-const TESTS: [&str; 4] =
-    ["FETCHD_TEST_CHECKPOINT", "FETCHD_TEST_CHECKPOINT_FILE", "FETCHD_TEST_WORKER", "FETCHD_TEST_WORKER_FILE"];
+const TESTS: [&str; 5] = [
+    "FETCHD_TEST_CHECKPOINT",
+    "FETCHD_TEST_CHECKPOINT_FILE",
+    "FETCHD_TEST_WORKER",
+    "FETCHD_TEST_WORKER_FILE",
+    "FETCHD_TEST_WORKER_WITHOUT",
+];
 #[cfg(not(debug_assertions))]
 const TESTS: [&str; 0] = [];
 
@@ -46,13 +52,15 @@ const GLANCE: Duration = Duration::from_millis(200);
 /// How many messages a job may send at once, and then every second.
 const BURST: u64 = 100;
 const RATE: f64 = 50.0;
+/// Bytes that a log may grow by while a worker lives.
+const SLACK: u64 = 1 << 30;
 
 /// What a worker is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Duty {
     /// To poll and to download.
     Network,
-    /// To unpack what somebody else packed: it is told no password of a proxy and no credential.
+    /// To unpack what somebody else packed: it is told no password of a proxy and no credential, and opens nothing.
     Archive,
 }
 
@@ -60,10 +68,18 @@ pub(super) enum Duty {
 #[derive(Debug)]
 pub(super) struct Live {
     duty: Duty,
+    granted: Granted,
     child: Child,
     socket: UnixStream,
     inbox: Vec<u8>,
     end: Option<End>,
+}
+
+/// What is still to be sent.
+#[derive(Debug, Default)]
+struct Sent {
+    bytes: Vec<u8>,
+    files: Vec<OwnedFd>,
 }
 
 /// How a process ended.
@@ -77,6 +93,7 @@ enum End {
 impl Live {
     pub(super) fn start(
         duty: Duty,
+        granted: Granted,
         program: &Path,
         directory: &Path,
         settings: &Settings,
@@ -95,8 +112,11 @@ impl Live {
             let network = NETWORK.iter().copied().chain(settings.inherit.iter().map(String::as_str));
             command.envs(network.filter_map(inherited));
         }
-        if let Some(memory) = settings.memory {
-            command.env(MEMORY, memory.to_string());
+        let plan = Plan { file_size: file_size(settings), ..granted.plan.clone() };
+        command.env(PLAN, serde_json::to_string(&plan).map_err(|error| failed(error.into()))?);
+        if let Some(user) = settings.user {
+            // The standard library also lets go of every other group of this process.
+            command.uid(user.uid).gid(user.gid);
         }
         command.envs(settings.set.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::from(OwnedFd::from(theirs))).stdout(Stdio::null());
@@ -105,11 +125,12 @@ impl Live {
             Stderr::Null => Stdio::null(),
         });
         let child = command.spawn().map_err(failed)?;
-        Ok(Live { duty, child, socket, inbox: Vec::new(), end: None })
+        Ok(Live { duty, granted, child, socket, inbox: Vec::new(), end: None })
     }
 
-    pub(super) fn duty(&self) -> Duty {
-        self.duty
+    /// Whether it was started for this, and may open what this needs and nothing else.
+    pub(super) fn serves(&self, duty: Duty, granted: &Granted) -> bool {
+        self.duty == duty && self.granted == *granted
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -134,16 +155,52 @@ impl Live {
         self.end
     }
 
-    /// One job. The outer failure is the worker's, the inner one the job's.
+    /// What holds of it: its first message, corrected by what the kernel shows.
+    pub(super) fn hardening(
+        &mut self,
+        settings: &Settings,
+        attend: &mut dyn Attend,
+    ) -> Result<Hardening, FetchFailure> {
+        let claimed =
+            self.converse(Sent::default(), settings.silence * 2, settings, attend, |reply, _| match reply {
+                Reply::Confined(hardening) => Ok(Some(hardening)),
+                _ => Err(WorkerFault::Protocol { what: "an answer before it was asked".to_owned() }.into()),
+            })?;
+        Ok(seen::corrected(claimed, self.id(), settings))
+    }
+
+    /// One job, with `files` to go along. The outer failure is the worker's, the inner one the job's.
     pub(super) fn run(
         &mut self,
         request: &Request,
+        files: Vec<OwnedFd>,
         limit: Duration,
         settings: &Settings,
         attend: &mut dyn Attend,
     ) -> Result<Result<Answer, FetchFailure>, FetchFailure> {
+        let bytes = wire::encode(request).map_err(|error| protocol(&error))?;
+        self.converse(Sent { bytes, files }, limit, settings, attend, |reply, attend| match reply {
+            Reply::Alive => Ok(None),
+            Reply::Progress(progress) => {
+                attend.progress(screen::progress(progress));
+                Ok(None)
+            }
+            Reply::Done(answer) => Ok(Some(Ok(answer))),
+            Reply::Failed(failure) => Ok(Some(Err(failure))),
+            Reply::Confined(_) => Err(WorkerFault::Protocol { what: "its first message again".to_owned() }.into()),
+        })
+    }
+
+    /// Sends `sent` and hears the worker out until `take` has what it wants.
+    fn converse<T>(
+        &mut self,
+        mut sent: Sent,
+        limit: Duration,
+        settings: &Settings,
+        attend: &mut dyn Attend,
+        mut take: impl FnMut(Reply, &mut dyn Attend) -> Result<Option<T>, FetchFailure>,
+    ) -> Result<T, FetchFailure> {
         let begun = Instant::now();
-        let mut request = wire::encode(request).map_err(|error| protocol(&error))?;
         let mut heard = begun;
         let mut messages = 0_u64;
         let mut woken = false;
@@ -157,7 +214,7 @@ impl Live {
             if heard.elapsed() >= settings.silence {
                 return Err(WorkerFault::Silent { after: settings.silence }.into());
             }
-            self.push(&mut request)?;
+            self.push(&mut sent)?;
             let open = self.pull()?;
             while let Some(reply) = wire::decode::<Reply>(&mut self.inbox).map_err(|error| protocol(&error))? {
                 heard = Instant::now();
@@ -166,11 +223,8 @@ impl Live {
                     let what = format!("{messages} messages within {:?}", begun.elapsed());
                     return Err(WorkerFault::Protocol { what }.into());
                 }
-                match reply {
-                    Reply::Alive => {}
-                    Reply::Progress(progress) => attend.progress(progress),
-                    Reply::Done(answer) => return Ok(Ok(answer)),
-                    Reply::Failed(failure) => return Ok(Err(failure)),
+                if let Some(taken) = take(reply, attend)? {
+                    return Ok(taken);
                 }
             }
             if !open {
@@ -179,19 +233,26 @@ impl Live {
             let left = (limit.saturating_sub(begun.elapsed())).min(settings.silence.saturating_sub(heard.elapsed()));
             // A caller that is woken and does not stop may leave its descriptor readable.
             let wake = if woken { None } else { attend.wake() };
-            woken = self.wait(left, !request.is_empty(), wake)?;
+            woken = self.wait(left, !sent.bytes.is_empty(), wake)?;
         }
     }
 
-    /// Sends what the socket takes of `request`.
-    fn push(&mut self, request: &mut Vec<u8>) -> Result<(), FetchFailure> {
-        while !request.is_empty() {
-            match self.socket.write(request) {
-                Ok(sent) => drop(request.drain(..sent)),
+    /// Sends what the socket takes of `sent`, its files with the first byte.
+    fn push(&mut self, sent: &mut Sent) -> Result<(), FetchFailure> {
+        while !sent.bytes.is_empty() {
+            let written = match sent.files.as_slice() {
+                [] => self.socket.write(&sent.bytes),
+                files => wire::send_files(&self.socket, &sent.bytes, files),
+            };
+            match written {
+                Ok(written) => {
+                    sent.bytes.drain(..written);
+                    sent.files.clear();
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Reading tells what became of it.
-                Err(error) if gone(&error) => request.clear(),
+                Err(error) if gone(&error) => *sent = Sent::default(),
                 Err(error) => return Err(protocol(&error)),
             }
         }
@@ -281,13 +342,19 @@ impl Drop for Live {
     }
 }
 
+/// The largest file: what is configured, and the log that standard error may be, which only grows.
+fn file_size(settings: &Settings) -> Option<u64> {
+    let log = rustix::fs::fstat(io::stderr()).map_or(0, |stat| u64::try_from(stat.st_size).unwrap_or(0));
+    settings.file_size.map(|size| size.saturating_add(log).saturating_add(SLACK))
+}
+
 /// A variable of this process, if it is set.
 fn inherited(name: &str) -> Option<(&str, OsString)> {
     Some((name, anywhere(name, std::env::var_os(name)?)))
 }
 
 /// The value of a variable, so that it means the same in another working directory.
-fn anywhere(name: &str, value: OsString) -> OsString {
+pub(super) fn anywhere(name: &str, value: OsString) -> OsString {
     let relative = name.ends_with("_FILE") && !value.is_empty() && !value.as_bytes().starts_with(b"~");
     let absolute = if relative { std::path::absolute(&value).ok() } else { None };
     absolute.map_or(value, OsString::from)

@@ -1,3 +1,4 @@
+use std::io::{Seek as _, Write as _};
 use std::os::unix::fs::symlink;
 
 use super::*;
@@ -131,6 +132,36 @@ fn a_packed_artifact_becomes_a_candidate_once_it_is_unpacked() {
     assert_refused(&error, "candidate.kind", Exit::Content, false);
     let missing = place.take(b"packed", sample).unwrap().into_candidate().unwrap_err();
     assert_refused(&missing, "disk.failed", Exit::Install, false);
+    place.assert_empty();
+}
+
+#[test]
+fn an_extractor_that_writes_on_changes_nothing() {
+    let place = Place::new();
+    let binary = script("echo app 1.2.3");
+    let mut sample = Sample::raw(b"packed", "1.2.3");
+    sample.format = Format::TarGz;
+    sample.binary_size = Some(binary.len() as u64);
+    sample.binary_sha256 = Some(Sha256::of(&binary));
+    let artifact = place.take(b"packed", sample).unwrap();
+    fs::write(artifact.unpack_path(), &binary).unwrap();
+    let mut writer = fs::OpenOptions::new().write(true).open(artifact.unpack_path()).unwrap();
+    let candidate = artifact.into_candidate().unwrap();
+    writer.write_all(b"#!/bin/sh\nevil").unwrap();
+    let verified = lenient().verify(candidate).unwrap();
+    writer.rewind().unwrap();
+    writer.write_all(b"#!/bin/sh\nworse").unwrap();
+    assert_eq!(fs::read(verified.path()).unwrap(), binary);
+    drop(verified);
+    place.assert_empty();
+}
+
+#[test]
+fn a_directory_in_staging_is_refused_and_gone() {
+    let place = Place::new();
+    fs::create_dir_all(place.staged().join("full/of")).unwrap();
+    let error = take(&place.staged(), Sample::raw(b"", "1.2.3").chosen(), &place.custody()).unwrap_err();
+    assert_refused(&error, "staged.kind", Exit::Content, false);
     place.assert_empty();
 }
 

@@ -410,7 +410,10 @@ fn decoders_have_a_bound_on_memory() {
 fn an_extraction_can_be_stopped() {
     let bench = Bench::new();
     let job = bench.job(Format::Gz, &gz(BINARY));
-    assert_eq!(extract_unless(&job, &AtomicBool::new(true)).unwrap_err(), FetchFailure::Stopped);
+    assert_eq!(
+        extract_unless(&job, Unpacking::open(&job).unwrap(), &AtomicBool::new(true)).unwrap_err(),
+        FetchFailure::Stopped
+    );
     assert!(!job.out.exists());
 }
 
@@ -421,7 +424,8 @@ fn a_full_disk_is_named() {
     let stop = AtomicBool::new(false);
     let mut full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut quota = Quota::new(1 << 20, 1 << 20, &stop);
-    let failure = unpack(&job.artifact, job.format, Which::Only, &mut full, &mut quota).unwrap_err();
+    let failure =
+        unpack(File::open(&job.artifact).unwrap(), job.format, Which::Only, &mut full, &mut quota).unwrap_err();
     assert_eq!((failure.code(), failure.exit()), ("download.disk_full", Exit::Install));
 }
 

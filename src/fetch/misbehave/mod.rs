@@ -3,11 +3,24 @@
 //!
 //! `FETCHD_TEST_WORKER=MODE` fails at every job. `FETCHD_TEST_WORKER_FILE` names a file with
 //! `MODE@PHASE` (`poll`, `sibling`, `download`, `extract`) for one failure: the job that fails removes it first.
+//! Some modes have words after them.
+
+mod escape;
+mod forge;
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::UnixStream;
 
-use super::wire::{Reply, Request, encode};
+use super::failure::FetchFailure;
+use super::wire::{Answer, Reply, Request, encode};
+
+/// What an honest job brought, falsified if that was asked for.
+pub(super) fn falsified(request: &Request, result: Result<Answer, FetchFailure>) -> Result<Answer, FetchFailure> {
+    match asked(request, forge::knows) {
+        Some(mode) => forge::falsify(&mode, request, result),
+        None => result,
+    }
+}
 
 /// The one failure that happens inside a job.
 #[allow(clippy::panic, reason = "that is what was asked for")]
@@ -17,10 +30,11 @@ pub(super) fn panic_if_asked(request: &Request) {
     }
 }
 
-/// Every other failure, at the start of a job.
+/// Every other failure, at the start of a job. `true` if the job has got its answer with that.
 #[allow(clippy::panic, reason = "that is what was asked for")]
-pub(super) async fn if_asked(request: &Request, stream: &mut UnixStream) {
-    let Some(mode) = asked(request, |mode| mode != "panic") else { return };
+pub(super) async fn if_asked(request: &Request, stream: &mut UnixStream) -> bool {
+    let Some(mode) = asked(request, |mode| mode != "panic" && !forge::knows(mode)) else { return false };
+    let say = |reply: &Reply| encode(reply).unwrap_or_default();
     match mode.as_str() {
         "crash" => panic!("asked to crash"),
         "abort" => std::process::abort(),
@@ -43,8 +57,36 @@ pub(super) async fn if_asked(request: &Request, stream: &mut UnixStream) {
             let alive = encode(&Reply::Alive).unwrap_or_default();
             while stream.write_all(&alive).await.is_ok() {}
         }
-        _ => {}
+        "half" => {
+            let whole = say(&Reply::Failed(FetchFailure::Stopped));
+            let _ = stream.write_all(&whole[..whole.len() / 2]).await;
+            loop {
+                std::thread::park();
+            }
+        }
+        "length" => {
+            let _ = stream.write_all(&(2_u32 << 30).to_be_bytes()).await;
+            std::future::pending().await
+        }
+        "again" => {
+            let _ = stream.write_all(&say(&Reply::Confined(Default::default()))).await;
+            std::future::pending().await
+        }
+        "close" => {
+            let _ = stream.shutdown().await;
+            std::future::pending().await
+        }
+        _ => {
+            if let Some(reply) = forge::instead(&mode, request).or_else(|| escape::tried(&mode, request)) {
+                let _ = stream.write_all(&say(&reply)).await;
+                if mode == "twice" {
+                    let _ = stream.write_all(&say(&reply)).await;
+                }
+                return mode != "progress";
+            }
+        }
     }
+    false
 }
 
 /// How to fail at this job, if it is one of the ways that `ours` knows.
