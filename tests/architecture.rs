@@ -92,6 +92,18 @@ fn unsafe_stands_in_two_files() {
     assert_none("`unsafe` outside its two files", &wrong);
 }
 
+/// What the vectors of `fixtures/vectors` are held against is then what runs.
+#[test]
+fn signatures_are_verified_in_one_place() {
+    let verifies = ["verify_strict", "verify_stream", "verify_prehashed", "verify_batch", "Verifier"];
+    let mut found = Vec::new();
+    for path in files("src", "rs").into_iter().chain(files("fetchers/src", "rs")) {
+        let words = tokens(&text(&path)).into_iter().filter(|token| verifies.contains(&&*token.text));
+        found.extend(words.map(|token| format!("{}: {}", path.display(), token.text)));
+    }
+    assert_eq!(found, ["src/trust/keys.rs: verify_strict"]);
+}
+
 #[test]
 fn no_source_is_longer_than_500_lines() {
     let mut wrong = Vec::new();

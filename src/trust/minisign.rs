@@ -84,18 +84,18 @@ impl Signature {
 
     /// Checks the signature over the comment. Fails with `signature.comment`.
     pub(super) fn check_comment(&self, key: &PublicKey) -> Result<(), Refused> {
-        let global = ed25519_dalek::Signature::from_bytes(&self.global);
-        key.key.verify_strict(&self.signed_comment(), &global).map_err(|_| {
-            Refused::new("signature.comment", Exit::Trust, "the signature's comment is not the one that was signed")
-        })
+        if key.made(&self.global, &self.signed_comment()) {
+            return Ok(());
+        }
+        Err(Refused::new("signature.comment", Exit::Trust, "the signature's comment is not the one that was signed"))
     }
 
     /// Checks the signature over the message with this BLAKE2b-512 digest. Fails with `signature.wrong`.
     pub(super) fn check_hash(&self, key: &PublicKey, hash: &[u8; 64]) -> Result<(), Refused> {
-        let signature = ed25519_dalek::Signature::from_bytes(&self.signature);
-        key.key
-            .verify_strict(hash, &signature)
-            .map_err(|_| Refused::new("signature.wrong", Exit::Trust, "the signature does not belong to these bytes"))
+        if key.made(&self.signature, hash) {
+            return Ok(());
+        }
+        Err(Refused::new("signature.wrong", Exit::Trust, "the signature does not belong to these bytes"))
     }
 
     /// What the signature over the comment covers: the authentic part of the file.

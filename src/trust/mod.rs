@@ -25,6 +25,8 @@ mod refused;
 mod fixture;
 #[cfg(test)]
 pub(crate) mod sample;
+#[cfg(test)]
+mod vectors_tests;
 
 #[cfg(feature = "cli")]
 pub(crate) use base64::decode as decode_base64;
