@@ -13,6 +13,8 @@ mod choice;
 pub mod choose;
 mod comment;
 mod floor;
+#[cfg(all(debug_assertions, feature = "cli", feature = "http"))]
+pub(crate) mod fuzz;
 mod json;
 mod keys;
 pub mod manifest;
