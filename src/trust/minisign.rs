@@ -22,8 +22,11 @@ pub struct Signature {
 impl Signature {
     /// The longest signature file that is looked at, in bytes.
     pub const MAX_FILE: usize = 16 * 1024;
-    /// The longest comment, in bytes.
-    pub const MAX_COMMENT: usize = 8 * 1024;
+    /// The longest trusted comment, in bytes. A longer one minisign itself does not read: its line has 8 KiB,
+    /// prefix and end included (`the_longest_comments_are_those_that_minisign_reads`).
+    pub const MAX_COMMENT: usize = 8 * 1024 - 19;
+    /// The longest untrusted comment, in bytes, for the same reason: a line of 1 KiB.
+    pub const MAX_UNTRUSTED: usize = 1024 - 21;
 
     /// Reads a signature file: exactly four lines, an optional final line feed, no carriage return,
     /// canonical base64, comments that can be printed.
@@ -46,8 +49,8 @@ impl Signature {
         let comment = trusted
             .strip_prefix("trusted comment: ")
             .ok_or_else(|| malformed("line 3 does not begin with `trusted comment: `"))?;
-        if !is_comment(untrusted) || !is_comment(comment) {
-            return Err(malformed("a comment is longer than 8 KiB or cannot be printed"));
+        if !is_comment(untrusted, Signature::MAX_UNTRUSTED) || !is_comment(comment, Signature::MAX_COMMENT) {
+            return Err(malformed("a comment is too long or cannot be printed"));
         }
         let blob: [u8; 74] = decode_array(signature.as_bytes())
             .ok_or_else(|| malformed("line 2 is not 74 bytes in canonical base64"))?;
@@ -174,8 +177,8 @@ pub fn blake2b512_reader(reader: &mut dyn Read) -> io::Result<[u8; 64]> {
 }
 
 /// A tab is the one control character a comment may hold: it separates the fields.
-fn is_comment(text: &str) -> bool {
-    text.len() <= Signature::MAX_COMMENT && !text.chars().any(|c| c.is_control() && c != '\t')
+fn is_comment(text: &str, most: usize) -> bool {
+    text.len() <= most && !text.chars().any(|c| c.is_control() && c != '\t')
 }
 
 fn malformed(why: &str) -> Refused {
