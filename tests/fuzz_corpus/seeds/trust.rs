@@ -37,6 +37,13 @@ pub(super) fn minisign() -> Vec<Seed> {
         bad("five-lines", format!("{plain}more\n")),
         bad("three-lines", lines[..3].join("\n")),
         bad("unpadded", plain.replace("==", "")),
+        bad(
+            "bits-that-say-nothing",
+            plain.replace(
+                lines[3],
+                &lines[3].replace("Q==", "R==").replace("A==", "B==").replace("g==", "h==").replace("w==", "x=="),
+            ),
+        ),
         bad("control-character", plain.replace("hashed", "hash\u{7}ed")),
         bad("signify", lines[..2].join("\n")),
         good("unicode", sign(b"the artifact", "für \u{1f600}\u{202e}")),
