@@ -23,3 +23,7 @@ test:
 # The benchmarks; each prints ratios against a peer measured in the same run.
 bench:
     cargo bench --workspace
+
+# Fuzzes each target for so many seconds of CPU time; needs nightly and cargo-fuzz.
+fuzz seconds="300":
+    fuzz/run {{seconds}}

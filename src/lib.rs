@@ -39,6 +39,9 @@ pub mod durable;
 pub mod failure;
 #[cfg(feature = "agent")]
 pub mod fetch;
+#[cfg(all(debug_assertions, feature = "cli", feature = "http"))]
+#[doc(hidden)]
+pub mod fuzz;
 #[cfg(feature = "agent")]
 pub mod install;
 #[cfg(feature = "cli")]

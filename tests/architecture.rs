@@ -13,7 +13,7 @@ use source::{Token, files, text, tokens};
 
 /// The modules of the crate, lowest first. A module may import those in the lines above its own,
 /// and itself; those of one line know nothing of each other.
-const LAYERS: [&[&str]; 16] = [
+const LAYERS: [&[&str]; 17] = [
     &["failure", "clock", "checkpoint", "units", "digest", "service"],
     &["durable"],
     &["spawn"],
@@ -29,6 +29,7 @@ const LAYERS: [&[&str]; 16] = [
     &["load"],
     &["demo"],
     &["cli"],
+    &["fuzz"],
     &["main"],
 ];
 
@@ -125,6 +126,24 @@ fn unsafe_stands_in_two_files() {
         wrong.extend(found.map(|token| format!("{}:{}: `{}`", path.display(), token.line, token.text)));
     }
     assert_none("`unsafe` outside its two files", &wrong);
+}
+
+/// What the vectors of `fixtures/vectors` are held against is then what runs.
+#[test]
+fn signatures_are_verified_in_one_place() {
+    let (mut calls, mut with_points) = (Vec::new(), BTreeSet::new());
+    for path in files("src", "rs").into_iter().chain(files("fetchers/src", "rs")) {
+        for token in tokens(&text(&path)) {
+            match &*token.text {
+                "verify_strict" | "verify_stream" | "verify_prehashed" | "verify_batch" => calls.push(path.clone()),
+                // Nothing verifies without one.
+                "VerifyingKey" => drop(with_points.insert(path.clone())),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(calls, [Path::new("src/trust/keys.rs")]);
+    assert_eq!(with_points, ["src/trust/fuzz.rs", "src/trust/keys.rs"].map(PathBuf::from).into());
 }
 
 #[test]

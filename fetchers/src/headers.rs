@@ -49,7 +49,9 @@ impl ContentRange {
         let (first, last) = range.split_once('-')?;
         let (first, last) = (number(first)?, number(last)?);
         let total = if total == "*" { None } else { Some(number(total)?) };
-        let sound = unit.eq_ignore_ascii_case("bytes") && first <= last && total.is_none_or(|total| last < total);
+        // No object ends there, and its length would not fit.
+        let counts = last < u64::MAX && total.is_none_or(|total| last < total);
+        let sound = unit.eq_ignore_ascii_case("bytes") && first <= last && counts;
         sound.then_some(ContentRange { first, last, total })
     }
 }
@@ -68,9 +70,18 @@ mod tests {
         let parsed = ContentRange::parse("bytes 10-19/20");
         assert_eq!(parsed, Some(ContentRange { first: 10, last: 19, total: Some(20) }));
         assert_eq!(ContentRange::parse("bytes 10-19/*").unwrap().total, None);
-        for bad in
-            ["", "bytes", "bytes */20", "bytes 19-10/20", "bytes 10-20/20", "items 1-2/3", "bytes +1-2/3", "bytes 1-2"]
-        {
+        for bad in [
+            "",
+            "bytes",
+            "bytes */20",
+            "bytes 19-10/20",
+            "bytes 10-20/20",
+            "items 1-2/3",
+            "bytes +1-2/3",
+            "bytes 1-2",
+            // Its length is one more than fits.
+            "bytes 0-18446744073709551615/*",
+        ] {
             assert_eq!(ContentRange::parse(bad), None, "{bad}");
         }
     }

@@ -11,6 +11,13 @@ mod error;
 mod fetcher;
 #[cfg(feature = "file")]
 pub mod file;
+#[cfg(all(debug_assertions, feature = "http"))]
+#[doc(hidden)]
+pub mod fuzz {
+    //! What the fuzzer calls: `fetchd::fuzz` says how.
+
+    pub use crate::net::fuzz::http;
+}
 #[cfg(feature = "github")]
 pub mod github;
 #[cfg(any(feature = "http", feature = "s3"))]

@@ -8,6 +8,8 @@ mod effective;
 mod environment;
 mod error;
 mod file;
+#[cfg(all(debug_assertions, feature = "cli", feature = "http"))]
+pub(crate) mod fuzz;
 mod listen;
 mod opened;
 pub mod reference;

@@ -4,6 +4,8 @@
 //! request, a line of JSON, and one or more lines back, the last of which is the reply.
 
 mod client;
+#[cfg(all(debug_assertions, feature = "cli", feature = "http"))]
+pub(crate) mod fuzz;
 mod server;
 
 use std::path::{Path, PathBuf};

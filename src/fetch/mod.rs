@@ -9,6 +9,8 @@ mod confine;
 mod download;
 mod extract;
 mod failure;
+#[cfg(all(debug_assertions, feature = "cli", feature = "http"))]
+pub(crate) mod fuzz;
 mod job;
 mod local;
 #[cfg(debug_assertions)]

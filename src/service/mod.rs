@@ -22,6 +22,8 @@
 
 mod control;
 mod environment;
+#[cfg(all(debug_assertions, feature = "cli", feature = "http"))]
+pub(crate) mod fuzz;
 #[cfg(feature = "hyper")]
 pub mod http;
 mod inherit;

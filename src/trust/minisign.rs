@@ -22,8 +22,11 @@ pub struct Signature {
 impl Signature {
     /// The longest signature file that is looked at, in bytes.
     pub const MAX_FILE: usize = 16 * 1024;
-    /// The longest comment, in bytes.
-    pub const MAX_COMMENT: usize = 8 * 1024;
+    /// The longest trusted comment, in bytes. A longer one minisign itself does not read: its line has 8 KiB,
+    /// prefix and end included (`the_longest_comments_are_those_that_minisign_reads`).
+    pub const MAX_COMMENT: usize = 8 * 1024 - 19;
+    /// The longest untrusted comment, in bytes, for the same reason: a line of 1 KiB.
+    pub const MAX_UNTRUSTED: usize = 1024 - 21;
 
     /// Reads a signature file: exactly four lines, an optional final line feed, no carriage return,
     /// canonical base64, comments that can be printed.
@@ -46,8 +49,8 @@ impl Signature {
         let comment = trusted
             .strip_prefix("trusted comment: ")
             .ok_or_else(|| malformed("line 3 does not begin with `trusted comment: `"))?;
-        if !is_comment(untrusted) || !is_comment(comment) {
-            return Err(malformed("a comment is longer than 8 KiB or cannot be printed"));
+        if !is_comment(untrusted, Signature::MAX_UNTRUSTED) || !is_comment(comment, Signature::MAX_COMMENT) {
+            return Err(malformed("a comment is too long or cannot be printed"));
         }
         let blob: [u8; 74] = decode_array(signature.as_bytes())
             .ok_or_else(|| malformed("line 2 is not 74 bytes in canonical base64"))?;
@@ -84,18 +87,18 @@ impl Signature {
 
     /// Checks the signature over the comment. Fails with `signature.comment`.
     pub(super) fn check_comment(&self, key: &PublicKey) -> Result<(), Refused> {
-        let global = ed25519_dalek::Signature::from_bytes(&self.global);
-        key.key.verify_strict(&self.signed_comment(), &global).map_err(|_| {
-            Refused::new("signature.comment", Exit::Trust, "the signature's comment is not the one that was signed")
-        })
+        if key.made(&self.global, &self.signed_comment()) {
+            return Ok(());
+        }
+        Err(Refused::new("signature.comment", Exit::Trust, "the signature's comment is not the one that was signed"))
     }
 
     /// Checks the signature over the message with this BLAKE2b-512 digest. Fails with `signature.wrong`.
     pub(super) fn check_hash(&self, key: &PublicKey, hash: &[u8; 64]) -> Result<(), Refused> {
-        let signature = ed25519_dalek::Signature::from_bytes(&self.signature);
-        key.key
-            .verify_strict(hash, &signature)
-            .map_err(|_| Refused::new("signature.wrong", Exit::Trust, "the signature does not belong to these bytes"))
+        if key.made(&self.signature, hash) {
+            return Ok(());
+        }
+        Err(Refused::new("signature.wrong", Exit::Trust, "the signature does not belong to these bytes"))
     }
 
     /// What the signature over the comment covers: the authentic part of the file.
@@ -174,8 +177,8 @@ pub fn blake2b512_reader(reader: &mut dyn Read) -> io::Result<[u8; 64]> {
 }
 
 /// A tab is the one control character a comment may hold: it separates the fields.
-fn is_comment(text: &str) -> bool {
-    text.len() <= Signature::MAX_COMMENT && !text.chars().any(|c| c.is_control() && c != '\t')
+fn is_comment(text: &str, most: usize) -> bool {
+    text.len() <= most && !text.chars().any(|c| c.is_control() && c != '\t')
 }
 
 fn malformed(why: &str) -> Refused {

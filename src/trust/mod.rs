@@ -15,6 +15,8 @@ pub mod choose;
 mod comment;
 mod document;
 mod floor;
+#[cfg(all(debug_assertions, feature = "cli", feature = "http"))]
+pub(crate) mod fuzz;
 mod json;
 mod kept;
 mod keys;
@@ -28,6 +30,8 @@ mod refused;
 mod fixture;
 #[cfg(test)]
 pub(crate) mod sample;
+#[cfg(test)]
+mod vectors_tests;
 
 #[cfg(feature = "cli")]
 pub(crate) use base64::decode as decode_base64;

@@ -52,7 +52,7 @@ impl Download<'_> {
             match answer.status() {
                 StatusCode::OK => return self.whole(answer).map(Opened::Body),
                 StatusCode::PARTIAL_CONTENT => {
-                    if let Some(rest) = self.rest(start, &answer)? {
+                    if let Some(rest) = self.rest(start, answer.headers())? {
                         return Ok(Opened::Body(rest.body(self.client.clone(), self.url.clone(), answer)));
                     }
                 }
@@ -79,16 +79,20 @@ impl Download<'_> {
 
     /// The body of a 200.
     fn whole(&self, answer: Response) -> Result<Body, FetchError> {
-        let announced = content_length(answer.headers());
-        let seen = self.must_be_polled(announced, answer.headers())?;
-        let total = announced.or_else(|| self.polled.as_ref().filter(|polled| polled.exact)?.size);
-        let part = Part { start: 0, total, length: total, validator: seen.resumable().then(|| seen.revision()) };
+        let part = self.first(answer.headers())?;
         Ok(part.body(self.client.clone(), self.url.clone(), answer))
     }
 
+    /// What a 200 holds: everything.
+    pub(super) fn first(&self, headers: &HeaderMap) -> Result<Part, FetchError> {
+        let announced = content_length(headers);
+        let seen = self.must_be_polled(announced, headers)?;
+        let total = announced.or_else(|| self.polled.as_ref().filter(|polled| polled.exact)?.size);
+        Ok(Part { start: 0, total, length: total, validator: seen.resumable().then(|| seen.revision()) })
+    }
+
     /// What a 206 holds, if it is the rest of what the caller has.
-    fn rest(&self, start: &Start, answer: &Response) -> Result<Option<Part>, FetchError> {
-        let headers = answer.headers();
+    pub(super) fn rest(&self, start: &Start, headers: &HeaderMap) -> Result<Option<Part>, FetchError> {
         let Some(range) = content_range(headers) else { return Ok(None) };
         let length = range.last - range.first + 1;
         let to_the_end = range.total.is_none_or(|total| range.last + 1 == total);
@@ -120,7 +124,7 @@ impl Download<'_> {
 }
 
 /// What `If-Range` to send, if the body can begin at `start` at all.
-fn resumable(start: &Start) -> Option<HeaderValue> {
+pub(super) fn resumable(start: &Start) -> Option<HeaderValue> {
     if start.byte == 0 { None } else { Validators::parse(start.validator.as_ref()?).if_range() }
 }
 
@@ -129,11 +133,11 @@ fn number_header(text: &str) -> HeaderValue {
 }
 
 /// The part of an asset that an answer carries.
-struct Part {
-    start: u64,
-    total: Option<u64>,
-    length: Option<u64>,
-    validator: Option<Revision>,
+pub(super) struct Part {
+    pub(super) start: u64,
+    pub(super) total: Option<u64>,
+    pub(super) length: Option<u64>,
+    pub(super) validator: Option<Revision>,
 }
 
 impl Part {

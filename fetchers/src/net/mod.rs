@@ -3,6 +3,8 @@
 
 mod answer;
 mod download;
+#[cfg(debug_assertions)]
+pub(crate) mod fuzz;
 mod redirect;
 mod secret;
 mod settings;

@@ -6,6 +6,8 @@
 
 mod crash;
 mod driver;
+#[cfg(all(debug_assertions, feature = "cli", feature = "http"))]
+pub(crate) mod fuzz;
 mod generation;
 mod notify;
 mod options;

@@ -154,13 +154,13 @@ fn parent(pid: u32) -> Option<u32> {
 }
 
 /// The longest datagram that is read whole; the rest is cut off.
-const LARGEST: usize = 4096;
+pub(super) const LARGEST: usize = 4096;
 
 /// How often strangers are logged at most.
 const STRANGERS_LOGGED: Duration = Duration::from_secs(60);
 
 /// The longest status or reason that is kept.
-const LONGEST_TEXT: usize = 512;
+pub(super) const LONGEST_TEXT: usize = 512;
 
 #[cfg(test)]
 mod tests {
