@@ -5,7 +5,7 @@ mod forge;
 
 use serde_json::json;
 
-use crate::maker::{Maker, SEQ, artifact_name, binding, bundle, encode, program};
+use crate::maker::{Maker, SEQ, artifact_name, binding, encode, program};
 use crate::table::{Carry, Case, Files, Play, Verdict};
 use crate::{maker, signature::forge::with_signatures};
 
@@ -426,6 +426,5 @@ fn sums() -> String {
 fn sums_at_the_pointer(maker: &Maker) -> Files {
     let mut files = maker.good(SEQ, "1.1.0");
     files.insert(maker::POINTER.to_owned(), sums().into_bytes());
-    files.insert("SHA256SUMS.fetchd".to_owned(), bundle(sums().as_bytes(), &[&maker.publisher]));
     files
 }
