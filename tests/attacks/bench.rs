@@ -10,7 +10,7 @@ use fetchd::state::{Event, Record, Store};
 use serde_json::Value;
 
 use crate::carrier::Carrier;
-use crate::maker::{CHANNEL, FIRST, LATER, Maker, PRODUCT, TARGET, program};
+use crate::maker::{CHANNEL, FIRST, LATER, Maker, POINTER, PRODUCT, TARGET, binding, program};
 use crate::table::{Carry, Change, Files, Verdict};
 
 /// The program under test.
@@ -29,6 +29,8 @@ pub struct Bench {
     pub keys: Vec<String>,
     /// What the source flags point at, if not at the pointer.
     pub follows: Option<String>,
+    /// The flags of a source that is none of the carriers.
+    pub elsewhere: Option<Vec<String>>,
     before: Before,
 }
 
@@ -71,8 +73,8 @@ impl Bench {
         let maker = Maker::new();
         let keys = vec![maker.publisher.public()];
         let carrier = Carrier::new(carry, dir.path());
-        let mut bench =
-            Bench { dir, maker, carrier, flags: Vec::new(), keys, follows: None, before: Before::default() };
+        let (flags, before) = (Vec::new(), Before::default());
+        let mut bench = Bench { dir, maker, carrier, flags, keys, follows: None, elsewhere: None, before };
         bench.put_program(&program("1.0.0"));
         bench.mark();
         bench
@@ -115,9 +117,13 @@ impl Bench {
         }
     }
 
-    /// Shows these files and no others.
+    /// Shows these files and no others. Without a pointer among them the artifact that has a signature
+    /// beside it is followed.
     pub fn show(&mut self, files: &Files) {
         self.carrier.show(files);
+        if let Some(name) = artifact_of(files) {
+            self.follows = Some(name.to_owned());
+        }
     }
 
     /// `fetchd COMMAND` for this machine, with its source, its keys and `more`.
@@ -129,9 +135,10 @@ impl Bench {
             fetchd.args(["--target-check", "off"]);
         }
         fetchd.arg("--state-dir").arg(self.state_dir());
-        fetchd.args(match &self.follows {
-            Some(name) => self.carrier.flags(name),
-            None => self.carrier.pointer_flags(),
+        fetchd.args(match (&self.elsewhere, &self.follows) {
+            (Some(flags), _) => flags.clone(),
+            (None, Some(name)) => self.carrier.flags(name),
+            (None, None) => self.carrier.pointer_flags(),
         });
         for key in &self.keys {
             fetchd.args(["--key", key]);
@@ -142,7 +149,14 @@ impl Bench {
 
     /// One pass: `fetchd apply --json`.
     pub fn apply(&self, more: &[&str]) -> Ended {
-        self.end(self.command("apply", more).arg("--json").arg("--").arg(self.program()))
+        self.apply_as(more, |_| {})
+    }
+
+    /// The same after `prepare` has changed what surrounds it.
+    pub fn apply_as(&self, more: &[&str], prepare: impl FnOnce(&mut Command)) -> Ended {
+        let mut apply = self.command("apply", more);
+        prepare(apply.arg("--json").arg("--").arg(self.program()));
+        self.end(&mut apply)
     }
 
     /// Runs a command that prints one JSON object.
@@ -196,10 +210,13 @@ impl Bench {
         assert!(left.is_empty(), "left behind: {left:?}");
     }
 
-    /// The next good release is taken.
+    /// The next good release is taken, published the way the source has just been followed.
     #[track_caller]
     pub fn assert_recovers(&mut self) {
-        let good = self.maker.good(LATER, "1.9.0");
+        let good = match &self.follows {
+            Some(name) if !name.ends_with(".fetchd") => self.maker.bound("1.9.0", &binding("1.9.0")),
+            _ => self.maker.good(LATER, "1.9.0"),
+        };
         self.assert_takes(&good, "1.9.0", &[]);
     }
 
@@ -232,6 +249,14 @@ impl Bench {
         collect(self.path(), &mut found);
         found
     }
+}
+
+/// What artifact mode follows: files without a pointer, and the artifact whose signature is among them.
+fn artifact_of(files: &Files) -> Option<&str> {
+    if files.contains_key(POINTER) {
+        return None;
+    }
+    files.keys().find_map(|name| name.strip_suffix(".minisig"))
 }
 
 fn collect(dir: &Path, found: &mut Vec<PathBuf>) {

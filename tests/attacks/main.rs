@@ -11,6 +11,7 @@
 mod archive;
 mod bench;
 mod carrier;
+mod clock;
 mod document;
 mod fixtures;
 mod install;

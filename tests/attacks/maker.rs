@@ -112,11 +112,26 @@ impl Maker {
         })
     }
 
+    /// The release of a case with its manifest signed by `signers` in place of the publisher.
+    pub fn signed_by(&self, seq: u64, version: &str, signers: &[&Signer]) -> Files {
+        let mut files = self.good(seq, version);
+        files.insert(POINTER.to_owned(), bundle(manifest(seq, version).to_string().as_bytes(), signers));
+        files
+    }
+
     /// An artifact with a signature file beside it whose comment binds it, in artifact mode.
     pub fn bound(&self, version: &str, comment: &str) -> Files {
         let (name, binary) = (artifact_name(version), program(version));
         let signature = self.publisher.sign(&binary, comment);
         Files::from([(format!("{name}.minisig"), signature.into_bytes()), (name, binary)])
+    }
+
+    /// The release of a case in artifact mode, with the text of its signature replaced.
+    pub fn rebound(&self, edit: impl FnOnce(&str) -> String) -> Files {
+        let mut files = self.bound("1.1.0", &binding("1.1.0"));
+        let signature = files.get_mut(&format!("{}.minisig", artifact_name("1.1.0"))).unwrap();
+        *signature = edit(std::str::from_utf8(signature).unwrap()).into_bytes();
+        files
     }
 }
 

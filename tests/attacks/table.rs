@@ -137,6 +137,16 @@ impl Verdict {
         Verdict { exit, code, event: "fetch.failed", change: Change::Nothing }
     }
 
+    /// Nothing is begun with such settings.
+    pub const fn usage(code: &'static str) -> Verdict {
+        Verdict { exit: 64, code, event: "", change: Change::Nothing }
+    }
+
+    /// Updates are off, because what is remembered cannot be believed.
+    pub const fn state(code: &'static str) -> Verdict {
+        Verdict { exit: 50, code, event: "", change: Change::State }
+    }
+
     /// Taken.
     pub const fn accepted() -> Verdict {
         Verdict { exit: 0, code: "", event: "release.confirmed", change: Change::Installed }
@@ -159,6 +169,26 @@ impl Verdict {
 }
 
 impl Play {
+    /// Files shown by whatever can show files.
+    pub const fn serve(variant: &'static str, make: fn(&Maker) -> Files, verdict: Verdict) -> Play {
+        Play::Serve { variant, make, flags: &[], over: Carry::ALL, verdict }
+    }
+
+    /// The same for a pass with `flags`.
+    pub const fn serve_with(
+        flags: &'static [&'static str],
+        variant: &'static str,
+        make: fn(&Maker) -> Files,
+        verdict: Verdict,
+    ) -> Play {
+        Play::Serve { variant, make, flags, over: Carry::ALL, verdict }
+    }
+
+    /// Something else, where what carries the files makes no difference.
+    pub const fn act(variant: &'static str, act: fn(&mut Bench, &Verdict), verdict: Verdict) -> Play {
+        Play::Act { variant, over: Carry::FILE, verdict, act }
+    }
+
     pub fn variant(&self) -> &'static str {
         match self {
             Play::Serve { variant, .. } | Play::Act { variant, .. } => variant,
