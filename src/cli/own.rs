@@ -1,5 +1,7 @@
 //! What commands take beside settings.
 
+mod keys;
+
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
@@ -43,6 +45,7 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
             .arg(file("minisig", "FILE", "The signature [default: the artifact's name with .minisig]"))
             .arg(files("file", "FILE", "The bundle or the artifact").required(true).num_args(1)),
         "publish" => publish(command),
+        keys if keys.starts_with("keys ") => self::keys::add(command, verb),
         "inspect" => command.arg(files("file", "FILE", "What to look at").required(true).num_args(1)),
         "config init" => command
             .arg(files("file", "FILE", "Write it there instead of to stdout").num_args(1))

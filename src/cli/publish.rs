@@ -12,7 +12,7 @@ use clap::ArgMatches;
 use semver::Version;
 
 use self::shown::Done;
-use self::to::To;
+pub(super) use self::to::To;
 use super::release::{self, Expiry, Pair, Target, signing_key};
 use super::{Failed, Out, bar, load};
 use crate::config::{self, Effective};
