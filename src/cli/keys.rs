@@ -178,6 +178,9 @@ pub(super) fn publish(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repor
 fn advised(error: PublishError) -> Reported {
     let exists = matches!(error, PublishError::Exists(_));
     let mut failure = Reported::from(error);
+    if failure.code.starts_with("signature.") && failure.hint.is_none() {
+        failure.hint = Some("`fetchd keys show FILE --previous OLD` says who has not signed".to_owned());
+    }
     if exists {
         failure.hint = Some("a key set that was published stays as it is: make the next version after it".to_owned());
     }

@@ -10,7 +10,7 @@ use std::fmt;
 
 use super::{PublishError, SigningKey};
 use crate::clock::Timestamp;
-use crate::failure::{Exit, Failure as _};
+use crate::failure::{Exit, Failure};
 use crate::trust::bundle::Bundle;
 use crate::trust::{KeyDocument, KeySet, PublicKey, Refused, Signature, TrustedKeys, blake2b512};
 
@@ -145,9 +145,9 @@ impl KeyDraft {
         if let Some(before) = before {
             self.follows(before)?;
         }
-        let number = Signature::parse(signature.as_bytes())?.keynum();
+        let number = Signature::parse(signature.as_bytes()).map_err(advised)?.keynum();
         let key = self.root_key(&number, before)?;
-        self.holds(&key, signature)?;
+        self.holds(&key, signature).map_err(advised)?;
         self.signatures.retain(|old| Signature::parse(old.as_bytes()).is_ok_and(|old| old.keynum() != number));
         // In front: readers look at the first ones alone.
         self.signatures.insert(0, signature.to_owned());
@@ -250,6 +250,15 @@ pub fn complete_keys(file: &[u8]) -> Result<TrustedKeys, Refused> {
             _ => Refused::new("keys.draft", Exit::Trust, message).hint("have it signed first: `fetchd keys sign`"),
         }
     })
+}
+
+fn advised(refused: Refused) -> Refused {
+    match Failure::hint(&refused) {
+        Some(_) => refused,
+        None => {
+            refused.hint("sign exactly the bytes that `fetchd keys show DRAFT --payload` prints, with `minisign -Sm`")
+        }
+    }
 }
 
 fn not_root(number: &str, before_is_known: bool) -> Refused {

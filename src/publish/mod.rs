@@ -18,6 +18,7 @@ mod github;
 mod inspect;
 mod key;
 mod keys;
+mod memory;
 mod options;
 mod place;
 mod pointer;
@@ -38,6 +39,7 @@ pub use keys::{
     KeyChange, KeyDraft, PublishedKeys, Role, RoleChange, Signer, Standing, complete_keys, first_keys, next_keys,
     publish_keys,
 };
+pub use memory::{AtLeast, Channel, Memory, Remembered};
 pub use options::{ArtifactFile, NewRelease, PublishOptions, Published, Sending, Unpack};
 pub use place::{Artifact, Begun, Looked, Place};
 pub use pointer::{DEFAULT_EXPIRY, DEFAULT_KEEP, bundle_files, sign_manifest};
