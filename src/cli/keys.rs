@@ -35,23 +35,36 @@ pub(super) fn init(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported
 }
 
 pub(super) fn add(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
-    let role = RoleChange { add: public_keys(matches, "keys")?, ..RoleChange::default() };
-    edit(matches, role, out)
+    let (keys, file) = keys_and_file(matches)?;
+    let add = keys.iter().map(|text| public_key(text)).collect::<Result<_, _>>()?;
+    edit(matches, RoleChange { add, ..RoleChange::default() }, file, out)
 }
 
 pub(super) fn remove(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
-    let role = RoleChange { remove: numbers(matches, "keys")?, ..RoleChange::default() };
-    edit(matches, role, out)
+    let (keys, file) = keys_and_file(matches)?;
+    let remove = keys.iter().map(|text| number_of(text)).collect::<Result<_, _>>()?;
+    edit(matches, RoleChange { remove, ..RoleChange::default() }, file, out)
 }
 
-fn edit(matches: &ArgMatches, mut role: RoleChange, out: &mut Out) -> Result<Exit, Reported> {
+fn keys_and_file(matches: &ArgMatches) -> Result<(Vec<&String>, &Path), Failed> {
+    let mut words: Vec<&String> = matches.get_many("words").unwrap_or_default().collect();
+    match words.pop() {
+        Some(file) if !words.is_empty() => Ok((words, Path::new(file))),
+        _ => {
+            let hint = "give the keys, and last the file of the key set before".to_owned();
+            Err(Failed::Usage { message: "a key or the key set before is missing".to_owned(), hint })
+        }
+    }
+}
+
+fn edit(matches: &ArgMatches, mut role: RoleChange, file: &Path, out: &mut Out) -> Result<Exit, Reported> {
     role.threshold = number(matches, "threshold");
     let mut change = KeyChange::default();
     match matches.get_one::<String>("role").map(String::as_str) {
         Some("root") => change.root = role,
         _ => change.release = role,
     }
-    next(matches, change, out)
+    next(matches, change, file, out)
 }
 
 pub(super) fn rotate(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
@@ -71,14 +84,14 @@ pub(super) fn rotate(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Report
         expires: None,
         bump_epoch: matches.get_flag("bump-epoch"),
     };
-    next(matches, change, out)
+    next(matches, change, file(matches), out)
 }
 
-/// The next version after the file that was given.
-fn next(matches: &ArgMatches, mut change: KeyChange, out: &mut Out) -> Result<Exit, Reported> {
+/// The next version after the one in `from`.
+fn next(matches: &ArgMatches, mut change: KeyChange, from: &Path, out: &mut Out) -> Result<Exit, Reported> {
     let now = Timestamp::now();
     change.expires = matches.get_one::<Day>("expires").map(|day| day.from(now));
-    let before = complete_keys(&read(file(matches))?)?;
+    let before = complete_keys(&read(from)?)?;
     let document = next_keys(&before, &change, now)?;
     if change.bump_epoch {
         let (product, epoch) = (&document.product, document.epoch);
@@ -87,24 +100,23 @@ fn next(matches: &ArgMatches, mut change: KeyChange, out: &mut Out) -> Result<Ex
              {epoch} alone, whatever their numbers were before; publish every channel again with `--keys` right after it"
         ));
     }
-    write_new(matches, KeyDraft::new(&document)?, Some(&before), out)
+    write_new(matches, KeyDraft::new(&document)?, Some((&before, from)), out)
 }
 
 /// Signs the draft with the keys that are here and writes it to a new file.
 fn write_new(
     matches: &ArgMatches,
     mut draft: KeyDraft,
-    before: Option<&TrustedKeys>,
+    before: Option<(&TrustedKeys, &Path)>,
     out: &mut Out,
 ) -> Result<Exit, Reported> {
-    let to = output(matches)?;
-    let Some(to) = to else { return Ok(Exit::Usage) };
+    let Some(to) = output(matches)? else { return Ok(Exit::Usage) };
+    let (before, previous) = before.unzip();
     for secret in matches.get_many::<PathBuf>("secret-key").unwrap_or_default() {
         draft.sign(&signing_key(secret)?, before)?;
     }
     durable::write(to, 0o644, &draft.to_file())?;
-    let previous = before.and_then(|_| matches.get_one::<PathBuf>("file"));
-    Shown::new(&draft, before, previous.map(PathBuf::as_path)).wrote(to).print(out);
+    Shown::new(&draft, before, previous).wrote(to).print(out);
     Ok(Exit::Done)
 }
 

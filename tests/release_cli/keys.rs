@@ -199,6 +199,7 @@ fn what_cannot_be_met_or_makes_no_sense_is_not_made() {
     let before = desk.read("keys.json");
     desk.bad(&["keys", "rotate", "keys.json", "--bump-epoch", "-o", "keys.json"], 64, "usage.exists");
     assert_eq!(desk.read("keys.json"), before);
+    edit(&["keys", "add", "--role", "root", "keys.json"], "usage.arguments");
     // And the edits that do make sense.
     let made =
         desk.json(&["keys", "remove", "--role", "root", &a, "b.pub", "--threshold", "1", "keys.json", "-o", "1.json"]);

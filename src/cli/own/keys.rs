@@ -16,8 +16,10 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
                 .arg(text("epoch", "N", "The epoch of the manifests [default: 0]").value_parser(value_parser!(u64)))
                 .arg(expires("When the key set expires: `2027-12-31`, `365d` or `never` [default: never]")),
         ),
-        "keys add" => signed(edited(command, "A new key, or its file")),
-        "keys remove" => signed(edited(command, "A key, its file or its number")),
+        "keys add" => signed(edited(command, "New keys or their files, and last the key set before"))
+            .override_usage("fetchd keys add [OPTIONS] --role ROLE --output FILE KEY... FILE"),
+        "keys remove" => signed(edited(command, "Keys, their files or their numbers, and last the key set before"))
+            .override_usage("fetchd keys remove [OPTIONS] --role ROLE --output FILE KEY... FILE"),
         "keys rotate" => signed(
             command
                 .arg(
@@ -82,8 +84,8 @@ fn edited(command: Command, keys: &'static str) -> Command {
         )
         .arg(threshold("threshold", "How many keys of the role must sign [default: as before]"))
         .arg(expires("When the key set expires: `2027-12-31`, `365d` or `never` [default: as before]"))
-        .arg(Arg::new("keys").value_name("KEY").help(keys).num_args(1..).required(true))
-        .arg(files("file", "FILE", "The key set before").required(true).num_args(1))
+        // One list: options may stand anywhere in it.
+        .arg(Arg::new("words").value_name("KEY... FILE").help(keys).num_args(1..).required(true))
 }
 
 fn several(id: &'static str, value: &'static str, help: &'static str) -> Arg {
