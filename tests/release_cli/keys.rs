@@ -72,6 +72,8 @@ fn a_key_set_is_made_here_and_signed_there_until_hosts_accept_it() {
     desk.good(&["keys", "sign", "keys.json", "--secret-key", "a.key"]);
     let again = desk.json(&["keys", "show", "keys.json"]);
     assert_eq!((&again["accepted"], again["signed"]["own"]["signed"].as_array().unwrap().len()), (&false.into(), 1));
+    let file: Value = serde_json::from_str(&desk.read("keys.json")).unwrap();
+    assert_eq!(file["minisig"].as_array().unwrap().len(), 1);
     let text = desk.good(&["keys", "sign", "keys.json", "--secret-key", "c.key"]);
     assert!(text.contains("\nhosts accept it\n") && text.contains("fetchd keys publish keys.json"), "{text}");
     assert_eq!(trusted(&desk, "keys.json").version(), 1);
