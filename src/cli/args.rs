@@ -187,6 +187,81 @@ pub(super) const VERBS: &[Verb] = &[
         also: &["product", "channel", "key", "target_check"],
     },
     Verb {
+        name: "keys",
+        about: "Make, sign and publish the key sets that say who may sign releases",
+        long: "A key set is one file: the document, and the signatures it has so far. With too few of them it is a draft, \
+               which can be taken to other machines and signed there. No step but `publish` needs a network.",
+        example: "fetchd keys show keys.json",
+        group: Some("Release"),
+        json: false,
+        also: &[],
+    },
+    Verb {
+        name: "keys init",
+        about: "Make the first key set of a product",
+        long: "The root keys sign the key sets, the release keys sign releases. A KEY is a public key or its file.",
+        example: "fetchd keys init --product web --root a.pub --root b.pub --root c.pub --root-threshold 2 --release release.pub \
+                  -o keys.json",
+        group: None,
+        json: true,
+        also: &["product"],
+    },
+    Verb {
+        name: "keys add",
+        about: "Make the next key set, with more keys in a role",
+        long: "",
+        example: "fetchd keys add --role release new.pub keys.json -o keys-2.json --secret-key root.key",
+        group: None,
+        json: true,
+        also: &[],
+    },
+    Verb {
+        name: "keys remove",
+        about: "Make the next key set, with fewer keys in a role",
+        long: "",
+        example: "fetchd keys remove --role release 21E2732F235D08AA keys.json -o keys-2.json --secret-key root.key",
+        group: None,
+        json: true,
+        also: &[],
+    },
+    Verb {
+        name: "keys rotate",
+        about: "Make the next key set: new keys for old ones, a new expiry, a new epoch",
+        long: "A replaced key leaves every role that it has, and the new one takes its place.",
+        example: "fetchd keys rotate keys.json --replace old.pub=new.pub -o keys-2.json --secret-key root.key",
+        group: None,
+        json: true,
+        also: &[],
+    },
+    Verb {
+        name: "keys sign",
+        about: "Add signatures of root keys to a draft",
+        long: "With secret keys that are here, or with signatures that were made elsewhere. Shows what is signed. Replaces \
+               the draft unless `--output` names another file.",
+        example: "fetchd keys sign keys-2.json --previous keys.json --secret-key root.key",
+        group: None,
+        json: true,
+        also: &[],
+    },
+    Verb {
+        name: "keys show",
+        about: "Show a key set: who is in it, who has signed it, whether hosts would accept it",
+        long: "",
+        example: "fetchd keys show keys-2.json --previous keys.json",
+        group: None,
+        json: true,
+        also: &[],
+    },
+    Verb {
+        name: "keys publish",
+        about: "Put a key set where hosts look for it, once",
+        long: "It becomes `keys/VERSION` beside the channels, after a check that hosts accept it after the one before.",
+        example: "fetchd keys publish keys-2.json --to /srv/dl/web",
+        group: None,
+        json: true,
+        also: &[],
+    },
+    Verb {
         name: "inspect",
         about: "Print what a bundle, a manifest, a signature or a key says, believing none of it",
         long: "",
@@ -342,7 +417,7 @@ fn filled(command: Command, verb: &Verb) -> Command {
         command = command.override_usage(format!("fetchd {} [OPTIONS] [--] [PROGRAM [ARGS]...]", verb.name));
     }
     // Commands that only print text about fetchd itself have nothing to configure.
-    if matches!(verb.name, "config" | "state" | "config init" | "completions" | "man" | "demo-service") {
+    if matches!(verb.name, "config" | "state" | "config init" | "keys" | "completions" | "man" | "demo-service") {
         return command;
     }
     settings::add(command, |setting: &Setting| setting.scope.holds(verb.name) || verb.also.contains(&setting.key))

@@ -10,6 +10,7 @@ mod failed;
 mod history;
 mod inspect;
 mod keygen;
+mod keys;
 pub mod logging;
 mod man;
 mod operate;
@@ -74,6 +75,13 @@ const DISPATCH: &[(&str, Act)] = &[
     ("sign", sign::sign),
     ("verify", verify::verify),
     ("publish", publish::publish),
+    ("keys init", keys::init),
+    ("keys add", keys::add),
+    ("keys remove", keys::remove),
+    ("keys rotate", keys::rotate),
+    ("keys sign", keys::sign),
+    ("keys show", keys::show),
+    ("keys publish", keys::publish),
     ("inspect", inspect::inspect),
     ("config init", config::init),
     ("config check", config::check),
@@ -203,7 +211,7 @@ mod tests {
 
     #[test]
     fn every_command_is_dispatched() {
-        for verb in args::VERBS.iter().filter(|verb| !["config", "state"].contains(&verb.name)) {
+        for verb in args::VERBS.iter().filter(|verb| !["config", "state", "keys"].contains(&verb.name)) {
             // Not of the table: two end with codes that are not in the other one, the third must not wait for the whole
             // command line to be built.
             let apart = ["run", "demo", "demo-service"].contains(&verb.name);

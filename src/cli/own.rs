@@ -1,10 +1,13 @@
 //! What commands take beside settings.
 
+mod keys;
+
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
 use super::release as values;
+use crate::publish::AtLeast;
 
 /// Adds to `command` the arguments that only `verb` has.
 pub(super) fn add(command: Command, verb: &str) -> Command {
@@ -53,6 +56,7 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
             .arg(file("minisig", "FILE", "The signature [default: the artifact's name with .minisig]"))
             .arg(files("file", "FILE", "The bundle or the artifact").required(true).num_args(1)),
         "publish" => publish(command),
+        keys if keys.starts_with("keys ") => self::keys::add(command, verb),
         "inspect" => command.arg(files("file", "FILE", "What to look at").required(true).num_args(1)),
         "config init" => command
             .arg(files("file", "FILE", "Write it there instead of to stdout").num_args(1))
@@ -138,6 +142,25 @@ fn publish(command: Command) -> Command {
                 .value_parser(value_parser!(u64).range(1..=512)),
         )
         .arg(text("epoch", "N", "Begin a new epoch, after a key was lost").value_parser(value_parser!(u64)))
+        .arg(
+            file("key-set", "FILE", "The key set that hosts go by: checks that enough of its keys sign")
+                .long("keys")
+                .long_help(
+                    "The key set that hosts go by. Enough of its release keys must sign, or nothing is written, and its \
+                     epoch becomes the manifest's. Who has signed what is there is known by it too.",
+                ),
+        )
+        .arg(file("memory", "FILE", "Where to remember how far channels are").long_help(
+            "Where to remember how far channels are. An older pointer that somebody has put back is refused then, and \
+             so is an empty place. One file serves all channels.\n\n\
+             [default: $XDG_STATE_HOME/fetchd/publish.json, or ~/.local/state/fetchd/publish.json]",
+        ))
+        .arg(switch("no-memory", "Remember nothing, and believe the pointer that is there").conflicts_with_all(["memory", "forget"]))
+        .arg(switch("forget", "Go on from what is there, whatever is remembered of it"))
+        .arg(
+            text("at-least-seq", "N", "The number that what is there must have; EPOCH/N where epochs were begun")
+                .value_parser(|text: &str| text.parse::<AtLeast>()),
+        )
         .arg(switch("dry-run", "Say what would be published, and write nothing"))
         .arg(
             Arg::new("artifacts")

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "github")]
 mod github;
+mod remember;
 mod shown;
 mod to;
 
@@ -12,15 +13,17 @@ use clap::ArgMatches;
 use semver::Version;
 
 use self::shown::Done;
-use self::to::To;
+pub(super) use self::to::To;
 use super::release::{self, Expiry, Pair, Target, signing_key};
 use super::{Failed, Out, bar, load};
 use crate::config::{self, Effective};
 use crate::failure::{Exit, Reported, chain};
 use crate::fetch::measure;
-use crate::publish::{self, ArtifactFile, NewRelease, Place, PublishOptions, Published, Sending, SigningKey, Unpack};
+use crate::publish::{
+    self, ArtifactFile, Memory, NewRelease, Place, PublishOptions, Published, Sending, SigningKey, Unpack,
+};
 use crate::trust::manifest::{Revoked, Rollout};
-use crate::trust::{Format, KeySet, PublicKey};
+use crate::trust::{Format, KeySet, PublicKey, TrustedKeys};
 
 pub(super) fn publish(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
     let settings = load(matches)?;
@@ -46,11 +49,22 @@ pub(super) fn publish(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repor
     for secret in matches.get_many::<PathBuf>("secret-key").unwrap_or_default() {
         keys.push(signing_key(secret)?);
     }
-    let trusted = trusted(&settings, &keys)?;
+    let key_set = key_set(matches)?;
+    let trusted = trusted(&settings, &keys, key_set.as_ref())?;
+    let memory = remember::memory(matches)?;
     let unpack = |path: &Path, format: Format, entry: Option<&str>| {
         measure(path, format, entry).map_err(|failure| chain(&failure))
     };
-    let request = Request { matches, product: &product, channel, keys: &keys, trusted: &trusted, unpack: &unpack };
+    let request = Request {
+        matches,
+        product: &product,
+        channel,
+        keys: &keys,
+        trusted: &trusted,
+        key_set: key_set.as_ref(),
+        memory: memory.as_ref(),
+        unpack: &unpack,
+    };
     let done = match &to {
         To::Directory(dir) => {
             let published = request.publish(dir.as_path(), release)?;
@@ -79,6 +93,8 @@ struct Request<'a> {
     channel: &'a str,
     keys: &'a [SigningKey],
     trusted: &'a KeySet,
+    key_set: Option<&'a TrustedKeys>,
+    memory: Option<&'a Memory>,
     unpack: &'a Unpack<'a>,
 }
 
@@ -92,6 +108,10 @@ impl<'a> Request<'a> {
         let mut options = PublishOptions::at(place, self.product, self.channel, self.keys);
         let versions = |id: &str| -> Vec<Version> { matches.get_many(id).unwrap_or_default().cloned().collect() };
         options.trusted = Some(self.trusted);
+        options.key_set = self.key_set;
+        options.memory = self.memory;
+        options.forget = matches.get_flag("forget");
+        options.at_least = matches.get_one("at-least-seq").copied();
         options.release = release;
         options.yank = versions("yank");
         options.unyank = versions("unyank");
@@ -121,6 +141,10 @@ impl<'a> Request<'a> {
         if let Some(bar) = &bar {
             bar.finish_and_clear();
         }
+        if let Ok(Published { unknown: true, .. }) = &published {
+            let pointer = place.show(&format!("{}.fetchd", self.channel));
+            remember::unknown(matches, &pointer, self.memory);
+        }
         published
     }
 
@@ -143,7 +167,9 @@ impl<'a> Request<'a> {
 fn advised(mut failure: Reported) -> Reported {
     match failure.code.as_str() {
         "publish.exists" => failure.hint = Some("publish the new bytes as a new version".to_owned()),
-        "signature.unknown_key" => {
+        "signature.unknown_key" | "signature.threshold"
+            if failure.hint.as_deref().is_none_or(|hint| hint.starts_with("trusted: ")) =>
+        {
             let hint = "another key signed what is there; if that one is yours too, name it with `--key FILE`";
             failure.hint = Some(hint.to_owned());
         }
@@ -182,14 +208,28 @@ fn new_release(matches: &ArgMatches, settings: &Effective) -> Result<Option<NewR
     Ok(Some(release))
 }
 
-/// Who may have signed what is there: our own keys, and those that are configured.
-fn trusted(settings: &Effective, own: &[SigningKey]) -> Result<KeySet, Reported> {
+/// The key set that hosts go by, if it is given.
+fn key_set(matches: &ArgMatches) -> Result<Option<TrustedKeys>, Reported> {
+    let Some(path) = matches.get_one::<PathBuf>("key-set") else { return Ok(None) };
+    release::readable(path)?;
+    let bytes = std::fs::read(path).map_err(|source| Failed::Unreadable { path: path.clone(), source })?;
+    Ok(Some(publish::complete_keys(&bytes)?))
+}
+
+/// Who may have signed what is there: as hosts see it with a key set, else any of our own keys; and any of those
+/// that are configured, where the keys have changed.
+fn trusted(settings: &Effective, own: &[SigningKey], set: Option<&TrustedKeys>) -> Result<KeySet, Reported> {
+    if let Some(set) = set.filter(|_| settings.list("key").is_empty()) {
+        return Ok(set.release().clone());
+    }
     let mut keys: Vec<PublicKey> = own.iter().map(|key| key.public().clone()).collect();
+    let mut others = set.map(|set| set.release().keys().to_vec()).unwrap_or_default();
     if !settings.list("key").is_empty() {
-        for key in config::key_set(settings)?.keys() {
-            if !keys.iter().any(|known| known.bytes() == key.bytes()) {
-                keys.push(key.clone());
-            }
+        others.extend_from_slice(config::key_set(settings)?.keys());
+    }
+    for key in others {
+        if !keys.iter().any(|known| known.bytes() == key.bytes()) {
+            keys.push(key);
         }
     }
     Ok(KeySet::new(keys, 1)?)

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{Failed, password};
+use crate::clock::Timestamp;
 use crate::config::Effective;
 use crate::digest::Sha256;
 use crate::failure::{Exit, Reported};
@@ -75,6 +76,56 @@ pub(super) fn exact_floor(text: &str) -> Result<(u64, u64), String> {
         return Err("write it with its epoch, as in `1/42`; `fetchd inspect` of the bundle shows both".to_owned());
     }
     crate::config::floor(text)
+}
+
+/// When something expires: on a day, after a length of time, or never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Day {
+    On(Timestamp),
+    After(Duration),
+    Never,
+}
+
+impl Day {
+    /// The moment, `None` = never.
+    pub(super) fn from(self, now: Timestamp) -> Option<Timestamp> {
+        match self {
+            Day::On(moment) => Some(moment),
+            Day::After(length) => Some(now.plus(length)),
+            Day::Never => None,
+        }
+    }
+}
+
+/// Reads `2027-12-31` (its first second), `2027-12-31T12:00:00Z`, `365d` or `never`.
+pub(super) fn day(text: &str) -> Result<Day, String> {
+    if let Ok(moment) = text.parse().or_else(|_| format!("{text}T00:00:00Z").parse()) {
+        return Ok(Day::On(moment));
+    }
+    match expiry(text) {
+        Ok(Expiry(Some(length))) => Ok(Day::After(length)),
+        Ok(Expiry(None)) => Ok(Day::Never),
+        Err(_) => {
+            Err("neither a day such as `2027-12-31`, nor a length of time such as `365d`, nor `never`".to_owned())
+        }
+    }
+}
+
+/// `OLD=NEW`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Replacement {
+    pub(super) old: String,
+    pub(super) new: String,
+}
+
+/// Reads `OLD=NEW`.
+pub(super) fn replacement(text: &str) -> Result<Replacement, String> {
+    match text.split_once('=') {
+        Some((old, new)) if !old.is_empty() && !new.is_empty() => {
+            Ok(Replacement { old: old.to_owned(), new: new.to_owned() })
+        }
+        _ => Err("write the old key and the new one, as in `old.pub=new.pub`".to_owned()),
+    }
 }
 
 /// Reads a version.
@@ -156,6 +207,13 @@ mod tests {
         assert_eq!((size(7), size(1536), size(5 << 30)), ("7 bytes".into(), "1.5 KiB".into(), "5.0 GiB".into()));
         assert_eq!(expiry("never"), Ok(Expiry(None)));
         assert_eq!(expiry("2d"), Ok(Expiry(Some(Duration::from_secs(2 * 86_400)))));
+        let moment = "2027-12-31T00:00:00Z".parse().unwrap();
+        assert_eq!((day("2027-12-31"), day("2027-12-31T00:00:00Z")), (Ok(Day::On(moment)), Ok(Day::On(moment))));
+        assert_eq!(
+            (day("1d").map(|day| day.from(moment)), day("never")),
+            (Ok(Some(moment.plus(Duration::from_secs(86_400)))), Ok(Day::Never))
+        );
+        assert!(day("tomorrow").is_err() && day("2027-13-01").is_err() && replacement("a=").is_err());
         assert!(expiry("0s").is_err() && expiry("soon").is_err());
         assert!(pair("app").is_err() && pair("=app").is_err() && pair("a=").is_err());
         assert_eq!(pair("t=a=b").unwrap().path, PathBuf::from("a=b"));

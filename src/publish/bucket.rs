@@ -143,6 +143,33 @@ impl Place for BucketPlace {
         }
     }
 
+    fn create(&self, name: &str, bytes: &[u8]) -> Result<Looked, PublishError> {
+        let key = self.key(name);
+        let exists = || PublishError::Exists(self.show(name));
+        self.runtime.block_on(async {
+            let created = match self.bucket.create(&key, Content::Bytes(bytes), POINTER).await? {
+                Created::New(_) => Looked::Nothing,
+                Created::Same => Looked::Same,
+                Created::Other | Created::SourceChanged => return Err(exists()),
+                Created::Unknown(error) => return Err(PublishError::Unconfirmed(error)),
+            };
+            // Some stores answer that they created what they did not.
+            match self.bucket.read_back(&key, bytes).await {
+                Ok(Compared::Same) => Ok(created),
+                Ok(Compared::Other | Compared::Absent) => Err(exists()),
+                Err(error) => Err(PublishError::Unconfirmed(error)),
+            }
+        })
+    }
+
+    fn identity(&self) -> String {
+        let place = self.locate("");
+        match self.query.iter().find(|(name, _)| name == "endpoint") {
+            Some((_, endpoint)) => format!("{place} at {endpoint}"),
+            None => place.into(),
+        }
+    }
+
     fn replace(&self, tag: PointerState, bytes: &[u8]) -> Result<(), PublishError> {
         let key = self.key(&tag.name);
         let conflict = || PublishError::Conflict(self.show(&tag.name));

@@ -9,9 +9,13 @@ use serde_json::{Value, json};
 use super::options::{ArtifactFile, NewRelease, PublishOptions, Published, Sending};
 use super::place::{Artifact, Looked, Place};
 use super::pointer::{self, sign_manifest};
-use super::{Begun, PublishError};
+use super::{Begun, Channel, PublishError, Remembered, memory};
 use crate::digest::Sha256;
-use crate::trust::{self, Expect, Format, KeySet, Offer, Trust, is_channel, is_product, is_target};
+use crate::failure::Exit;
+use crate::trust::bundle::Bundle;
+use crate::trust::{
+    self, Expect, Format, KeySet, Offer, Refused, Trust, TrustedKeys, is_channel, is_product, is_target,
+};
 
 /// Puts the artifacts in their place, then the pointer to them.
 ///
@@ -21,6 +25,7 @@ use crate::trust::{self, Expect, Format, KeySet, Offer, Trust, is_channel, is_pr
 /// before leaves the old one, and publishing again picks up where it was.
 pub fn publish<P: Place + ?Sized>(options: &PublishOptions<'_, P>) -> Result<Published<P::Location>, PublishError> {
     check_names(options)?;
+    check_key_set(options)?;
     let own = KeySet::new(options.keys.iter().map(|key| key.public().clone()).collect(), 1)?;
     let name = format!("{}.fetchd", options.channel);
     let (there, tag) = if options.dry_run {
@@ -30,10 +35,20 @@ pub fn publish<P: Place + ?Sized>(options: &PublishOptions<'_, P>) -> Result<Pub
         (bytes, Some(tag))
     };
     let trusted = options.trusted.unwrap_or(&own);
-    let mut manifest = match there {
-        Some(bytes) => pointer::current(&bytes, &options.to.show(&name), trusted, options.product, options.channel)?,
-        None => pointer::first(options.product, options.channel),
+    let shown = options.to.show(&name);
+    let (mut manifest, found) = match there {
+        Some(bytes) => {
+            let (manifest, found) = pointer::current(&bytes, &shown, trusted, options.product, options.channel)?;
+            (manifest, Some(found))
+        }
+        None => (pointer::first(options.product, options.channel), None),
     };
+    let of = Channel {
+        place: options.to.identity(),
+        product: options.product.to_owned(),
+        channel: options.channel.to_owned(),
+    };
+    let known = recall(options, &of, &shown, found)?;
     let mut artifacts = Vec::new();
     if let Some(release) = &options.release {
         artifacts = add(&mut manifest, release, options, tag.as_ref())?;
@@ -51,11 +66,15 @@ pub fn publish<P: Place + ?Sized>(options: &PublishOptions<'_, P>) -> Result<Pub
         manifest["min_version"] = least.to_string().into();
     }
     pointer::trim(&mut manifest, options.keep, options.release.as_ref().map(|release| &release.version))?;
-    pointer::advance(&mut manifest, options.epoch, options.now, options.expires_in)?;
+    let epoch = options.key_set.map(TrustedKeys::epoch).or(options.epoch);
+    pointer::advance(&mut manifest, epoch, options.now, options.expires_in)?;
     let bundle = sign_manifest(&manifest, options.keys)?;
     check_acceptable(&bundle, &own, options)?;
     if let Some(tag) = tag {
         options.to.replace(tag, &bundle)?;
+        if let Some(memory) = options.memory {
+            memory.keep(&of, pointer::remembered(&manifest, Bundle::parse(&bundle)?.claimed_payload()))?;
+        }
     }
     Ok(Published {
         pointer: options.to.locate(&name),
@@ -63,7 +82,64 @@ pub fn publish<P: Place + ?Sized>(options: &PublishOptions<'_, P>) -> Result<Pub
         seq: manifest["seq"].as_u64().unwrap_or(0),
         expires: options.expires_in.map(|after| options.now.plus(after)),
         manifest,
+        unknown: found.is_some() && !known,
     })
+}
+
+/// Holds what is there against what is known of it, and remembers it before anything is built on it. Says whether
+/// anything was known.
+fn recall<P: ?Sized>(
+    options: &PublishOptions<'_, P>,
+    of: &Channel,
+    shown: &str,
+    found: Option<Remembered>,
+) -> Result<bool, PublishError> {
+    let remembered = match options.memory {
+        Some(memory) if !options.forget => memory.recall(of)?,
+        _ => None,
+    };
+    memory::compare(shown, found, remembered, options.at_least)?;
+    if let Some(memory) = options.memory.filter(|_| !options.dry_run) {
+        if options.forget {
+            memory.forget(of)?;
+        }
+        match found {
+            Some(found) => memory.keep(of, found)?,
+            None => memory.prepare()?,
+        }
+    }
+    Ok(remembered.is_some() || options.at_least.is_some() || options.forget)
+}
+
+/// Hosts that go by a key set must accept what is about to be signed.
+fn check_key_set<P: ?Sized>(options: &PublishOptions<'_, P>) -> Result<(), PublishError> {
+    let Some(set) = options.key_set else { return Ok(()) };
+    let document = set.document();
+    if document.product != options.product {
+        let message = format!("the key set is of the product `{}`, not `{}`", document.product, options.product);
+        return Err(Refused::new("keys.wrong_product", Exit::Rollback, message)
+            .hint("each product has key sets of its own")
+            .into());
+    }
+    if options.epoch.is_some_and(|epoch| epoch != set.epoch()) {
+        let message = format!("the key set is of epoch {}, and a manifest of another is refused", set.epoch());
+        return Err(PublishError::Usage(message));
+    }
+    if let Some(expired) = set.expired(options.now) {
+        return Err(expired.into());
+    }
+    let release = set.release();
+    let signs = |key: &&trust::PublicKey| options.keys.iter().any(|own| own.public().bytes() == key.bytes());
+    let count = release.keys().iter().filter(signs).count();
+    if count < release.threshold() {
+        let (needed, of) = (release.threshold(), release.keys().len());
+        let message =
+            format!("{needed} of the {of} release keys of key set {} must sign, and {count} would", set.version());
+        return Err(Refused::new("signature.threshold", Exit::Trust, message)
+            .hint("give `--secret-key` once for each; `fetchd keys show` lists them")
+            .into());
+    }
+    Ok(())
 }
 
 fn check_names<P: ?Sized>(options: &PublishOptions<'_, P>) -> Result<(), PublishError> {

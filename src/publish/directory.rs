@@ -4,9 +4,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::files::{Lock, copy_once, found, replace};
+use super::files::{Lock, copy_once, create_once, found, replace, sync_dir};
 use super::place::{Artifact, Begun, Looked, Place};
 use super::{PublishError, PublishOptions, Published, publish};
+use crate::digest::Sha256;
 use crate::trust::Format;
 
 /// Writes the artifacts, then the pointer to them.
@@ -63,6 +64,22 @@ impl Place for Path {
     fn put(&self, _: &LockedPointer, artifact: &Artifact<'_>) -> Result<(), PublishError> {
         let mode = if artifact.format == Format::Raw { 0o755 } else { 0o644 };
         copy_once(&self.join(artifact.name), mode, artifact)
+    }
+
+    fn create(&self, name: &str, bytes: &[u8]) -> Result<Looked, PublishError> {
+        let path = self.join(name);
+        let dir = path.parent().unwrap_or(self);
+        let _lock = Lock::take(dir)?;
+        let looked = found(&path, Sha256::of(bytes))?;
+        create_once(&path, 0o644, bytes)?;
+        // The directory may be as new as the file.
+        sync_dir(self)?;
+        Ok(looked)
+    }
+
+    fn identity(&self) -> String {
+        let absolute = || std::path::absolute(self).unwrap_or_else(|_| self.to_owned());
+        fs::canonicalize(self).unwrap_or_else(|_| absolute()).display().to_string()
     }
 
     fn replace(&self, tag: LockedPointer, bytes: &[u8]) -> Result<(), PublishError> {

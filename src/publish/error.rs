@@ -87,6 +87,16 @@ pub enum PublishError {
         /// Why not.
         why: String,
     },
+    /// What is remembered of channels cannot be read, or cannot be written.
+    #[error("the memory `{}` {why}", path.display())]
+    Memory {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+        /// Whether it could not be read: then nothing was published.
+        damaged: bool,
+    },
     /// What is there, or what was just made, is not what trust would accept.
     #[error(transparent)]
     Refused(#[from] Refused),
@@ -116,6 +126,7 @@ impl Failure for PublishError {
             PublishError::Usage(_) => "publish.usage",
             PublishError::Republished { .. } => "publish.republished",
             PublishError::Unpack { .. } => "publish.unpack",
+            PublishError::Memory { .. } => "publish.memory",
             PublishError::Refused(refused) => refused.code(),
         }
     }
@@ -131,6 +142,8 @@ impl Failure for PublishError {
                 _ => Exit::Unreachable,
             },
             PublishError::Unconfirmed(_) => Exit::Unreachable,
+            PublishError::Memory { damaged: true, .. } => Exit::State,
+            PublishError::Memory { damaged: false, .. } => Exit::Install,
             PublishError::Refused(refused) => refused.exit(),
             _ => Exit::Usage,
         }
@@ -159,6 +172,12 @@ impl Failure for PublishError {
             PublishError::Changed(_) => Some("publish a file that nothing writes to any more".into()),
             PublishError::Conflict(_) => Some("run it again: it starts from what is there now".into()),
             PublishError::Locked(_) => Some("try again when it is done".into()),
+            PublishError::Memory { damaged: true, .. } => {
+                Some("restore it, or remove it and say how far the channel is with `--at-least-seq N`".into())
+            }
+            PublishError::Memory { damaged: false, .. } => {
+                Some("name a file that can be written with `--memory FILE`, or go without: `--no-memory`".into())
+            }
             PublishError::Refused(refused) => refused.hint(),
             PublishError::Io { .. } | PublishError::Usage(_) => None,
         }

@@ -101,7 +101,7 @@ fn fill(
     Ok((temp, written))
 }
 
-fn sync_dir(dir: &Path) -> Result<(), PublishError> {
+pub(super) fn sync_dir(dir: &Path) -> Result<(), PublishError> {
     File::open(dir).and_then(|dir| dir.sync_all()).map_err(PublishError::io("sync", dir))
 }
 

@@ -17,7 +17,9 @@ mod files;
 mod github;
 mod inspect;
 mod key;
+mod keys;
 mod keyset;
+mod memory;
 mod options;
 mod place;
 mod pointer;
@@ -34,7 +36,12 @@ pub use error::PublishError;
 pub use github::{HostedRelease, PublishedAsset, PublishedRelease, publish_to_github};
 pub use inspect::inspect;
 pub use key::{KeyFiles, PASSWORD_ENV, Protection, SigningKey, keygen, keygen_at};
+pub use keys::{
+    KeyChange, KeyDraft, PublishedKeys, Role, RoleChange, Signer, Standing, complete_keys, first_keys, next_keys,
+    publish_keys,
+};
 pub use keyset::key_file;
+pub use memory::{AtLeast, Channel, Memory, Remembered};
 pub use options::{ArtifactFile, NewRelease, PublishOptions, Published, Sending, Unpack};
 pub use place::{Artifact, Begun, Looked, Place};
 pub use pointer::{DEFAULT_EXPIRY, DEFAULT_KEEP, bundle_files, sign_manifest};

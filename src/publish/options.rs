@@ -8,11 +8,11 @@ use semver::Version;
 use serde_json::Value;
 
 use super::pointer::{DEFAULT_EXPIRY, DEFAULT_KEEP};
-use super::{Place, SigningKey};
+use super::{AtLeast, Memory, Place, SigningKey};
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::trust::manifest::{Revoked, Rollout};
-use crate::trust::{Format, KeySet};
+use crate::trust::{Format, KeySet, TrustedKeys};
 
 /// Finds the binary in an artifact that is packed, and returns its digest and its size in bytes.
 /// The name is that of the entry; `None` = the only regular file.
@@ -67,6 +67,14 @@ pub struct PublishOptions<'a, P: ?Sized = Path> {
     pub keys: &'a [SigningKey],
     /// Who may have signed what is there; `None` = any of `keys`. Needed when the keys change.
     pub trusted: Option<&'a KeySet>,
+    /// The key set that hosts go by: enough of its release keys must sign, and its epoch is the manifest's.
+    pub key_set: Option<&'a TrustedKeys>,
+    /// What is remembered of channels; `None` = nothing.
+    pub memory: Option<&'a Memory>,
+    /// Take what is there as it is, whatever is remembered of it.
+    pub forget: bool,
+    /// The least that what is there must have come to.
+    pub at_least: Option<AtLeast>,
     /// A release to add; `None` only changes or renews what is there.
     pub release: Option<NewRelease>,
     /// Versions to withdraw.
@@ -132,6 +140,10 @@ impl<'a, P: Place + ?Sized> PublishOptions<'a, P> {
             channel,
             keys,
             trusted: None,
+            key_set: None,
+            memory: None,
+            forget: false,
+            at_least: None,
             release: None,
             yank: Vec::new(),
             unyank: Vec::new(),
@@ -161,4 +173,6 @@ pub struct Published<L = PathBuf> {
     pub seq: u64,
     /// When it expires.
     pub expires: Option<Timestamp>,
+    /// Whether it was built on a pointer of which nothing was known: neither remembered nor said.
+    pub unknown: bool,
 }

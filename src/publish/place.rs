@@ -37,6 +37,13 @@ pub trait Place: fmt::Debug {
     /// the same bytes is as good, whoever put it there; with others it is [`PublishError::Exists`].
     fn put(&self, tag: &Self::Tag, artifact: &Artifact<'_>) -> Result<(), PublishError>;
 
+    /// Puts a small document at `name` (`keys/2`), once and whole. That it is there already with the same bytes is
+    /// [`Looked::Same`]; with others it is [`PublishError::Exists`].
+    fn create(&self, name: &str, bytes: &[u8]) -> Result<Looked, PublishError>;
+
+    /// What tells this place from every other for as long as it exists: the key under which it is remembered.
+    fn identity(&self) -> String;
+
     /// Replaces the pointer if it is still as it was when it was read, else [`PublishError::Conflict`]. A reader sees
     /// the old bytes or the new ones. Only after `Ok` are the new ones sure to stay.
     fn replace(&self, tag: Self::Tag, bytes: &[u8]) -> Result<(), PublishError>;

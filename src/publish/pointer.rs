@@ -7,8 +7,9 @@ use std::time::Duration;
 use semver::Version;
 use serde_json::{Value, json};
 
-use super::{PublishError, SigningKey};
+use super::{PublishError, Remembered, SigningKey};
 use crate::clock::Timestamp;
+use crate::digest::Sha256;
 use crate::failure::Exit;
 use crate::trust::bundle::Bundle;
 use crate::trust::manifest::{Revoked, What};
@@ -56,7 +57,7 @@ pub(super) fn current(
     keys: &KeySet,
     product: &str,
     channel: &str,
-) -> Result<Value, PublishError> {
+) -> Result<(Value, Remembered), PublishError> {
     let payload = Bundle::parse(bytes)?.verified(keys)?;
     let manifest = strict_json(&payload, 8)
         .map_err(|why| Refused::new("manifest.malformed", Exit::Trust, format!("not a manifest: {why}")))?;
@@ -67,7 +68,14 @@ pub(super) fn current(
             return Err(PublishError::Usage(message));
         }
     }
-    Ok(manifest)
+    let remembered = remembered(&manifest, &payload);
+    Ok((manifest, remembered))
+}
+
+/// What is remembered of a manifest whose bytes are `payload`.
+pub(super) fn remembered(manifest: &Value, payload: &[u8]) -> Remembered {
+    let number = |field: &str| manifest[field].as_u64().unwrap_or(0);
+    Remembered { epoch: number("epoch"), seq: number("seq"), manifest_sha256: Sha256::of(payload) }
 }
 
 /// An empty manifest, to which the first release is added.

@@ -147,7 +147,7 @@ pub fn manifest(data: &[u8]) -> bool {
     let mut record = Record::default();
     // Epoch 0, number 0 is where a record begins.
     admit(&manifest, &mut record).expect("nothing was accepted before");
-    assert_eq!(admit(&manifest, &mut record), Ok(false), "the same manifest changes the record twice");
+    assert_eq!(admit(&manifest, &mut record), Ok(super::Admitted::Known), "the same manifest changes the record twice");
     chosen(&manifest, &record, &expect);
     let floor = Record { seq: record.seq + 1, ..record };
     let mut kept = floor.clone();
@@ -208,5 +208,5 @@ fn chosen(manifest: &Manifest, record: &Record, expect: &Expect) {
 }
 
 fn expect() -> Expect {
-    Expect { product: "app".into(), channel: "stable".into(), target: TARGET.into(), max_size: 1 << 30 }
+    Expect { product: "app".into(), channel: "stable".into(), target: TARGET.into(), max_size: 1 << 30, epoch: None }
 }

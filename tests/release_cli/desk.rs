@@ -112,7 +112,7 @@ pub(crate) const VERIFY: [&str; 3] = ["verify", "--key", "release.pub"];
 
 /// The same call with `--json`; behind the command, for what stands behind a program is the program's.
 pub(crate) fn in_json<'a>(args: &[&'a str]) -> Vec<&'a str> {
-    let (command, rest) = args.split_at(if args[0] == "config" { 2 } else { 1 });
+    let (command, rest) = args.split_at(if ["config", "keys"].contains(&args[0]) { 2 } else { 1 });
     [command, &["--json"], rest].concat()
 }
 

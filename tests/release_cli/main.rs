@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, reason = "functions beside the tests fail as the tests do")]
 
 mod desk;
+mod keys;
+mod memory;
 
 use std::fs;
 use std::io::Write as _;

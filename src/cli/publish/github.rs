@@ -21,7 +21,12 @@ use crate::publish::{
 use crate::trust::Format;
 
 /// Options about a manifest, which a repository does not hold.
-const OF_MANIFESTS: [&str; 12] = [
+const OF_MANIFESTS: [&str; 17] = [
+    "at-least-seq",
+    "forget",
+    "key-set",
+    "memory",
+    "no-memory",
     "critical",
     "epoch",
     "expires",
@@ -49,7 +54,11 @@ pub(super) fn publish(asked: &Asked<'_>, out: &mut Out) -> Result<Exit, Reported
     let Asked { matches, to, product, channel, release } = asked;
     let given = |id: &&&str| matches.value_source(id) == Some(ValueSource::CommandLine);
     if let Some(id) = OF_MANIFESTS.iter().find(given) {
-        let option = if *id == "keep-releases" { "keep" } else { id };
+        let option = match *id {
+            "keep-releases" => "keep",
+            "key-set" => "keys",
+            id => id,
+        };
         let message = format!("`--{option}` is about a manifest, and a repository holds none");
         let hint = "leave it out, or publish to a directory or a bucket".to_owned();
         return Err(Failed::Usage { message, hint }.into());

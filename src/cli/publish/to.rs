@@ -9,7 +9,7 @@ use crate::publish::{BucketPlace, Place as _};
 
 /// A place, by its kind. Each scheme that can be published to has a line in [`To::open`].
 #[derive(Debug)]
-pub(super) enum To {
+pub(in crate::cli) enum To {
     /// A path or a `file:` URL.
     Directory(PathBuf),
     /// An `s3:` URL.
@@ -19,7 +19,7 @@ pub(super) enum To {
 
 impl To {
     /// Finds the place, with its credentials where it needs some; nothing is asked of it yet.
-    pub(super) fn open(to: &str) -> Result<To, Reported> {
+    pub(in crate::cli) fn open(to: &str) -> Result<To, Reported> {
         if to.is_empty() {
             return Err(usage("the place to publish to is empty".to_owned()).into());
         }
