@@ -1,7 +1,7 @@
 //! Archives. Where one reader sees the binary that was signed and another would do something else, none is right.
 
 mod act;
-mod pack;
+pub mod pack;
 mod tar;
 mod zip;
 
