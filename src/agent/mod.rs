@@ -334,31 +334,34 @@ impl Agent {
         self.note(Event::new(Timestamp::now(), "service.crash_loop").failure(&report));
         let Some(line) = &mut self.line else { return self.driver.give_up() };
         let bad = line.running.clone();
-        match line.back(&mut *self.driver) {
+        let back = line.back(&mut *self.driver);
+        let is_back = match &back {
             Ok(Some(previous)) => {
                 let message = format!("{} serves again", outcome::named(previous.version()));
                 line.note(
                     &Event::new(Timestamp::now(), "release.rolled_back").version(previous.version()).message(message),
                 );
-                if let Some(bad) = bad
-                    && let Err(e) = line.quarantine(bad.sha256, bad.version, failure.code(), chain(failure))
-                {
-                    tracing::error!(
-                        event = "state.unwritable",
-                        error = chain(&e),
-                        "the bad release is not in quarantine"
-                    );
-                }
+                true
             }
-            Ok(None) => self.driver.give_up(),
+            Ok(None) => false,
             Err(e) => {
                 tracing::error!(
                     event = "rollback.failed",
-                    error = chain(&e),
+                    error = chain(e),
                     "the previous release cannot be brought back"
                 );
-                line.note(&Event::new(Timestamp::now(), "rollback.failed").failure(&Reported::of(&e)));
+                line.note(&Event::new(Timestamp::now(), "rollback.failed").failure(&Reported::of(e)));
+                matches!(e, PassFailure::Handoff(_))
             }
+        };
+        if is_back
+            && let Some(bad) = bad
+            && let Err(e) = line.quarantine(bad.sha256, bad.version, failure.code(), chain(failure))
+        {
+            tracing::error!(event = "state.unwritable", error = chain(&e), "the bad release is not in quarantine");
+        }
+        if let Ok(None) = back {
+            self.driver.give_up();
         }
     }
 
