@@ -85,7 +85,20 @@ pub const CASES: &[Case] = &[
         id: 92,
         attack: "the release does not stay, and no release before it starts again",
         fixture: "nothing-holds",
-        plays: &[act("", rolled_back("watch.died").change(Change::State), watch::nothing_holds)],
+        plays: &[
+            act(
+                "after-it-was-confirmed",
+                // The supervisor ends as the last of them did.
+                Verdict {
+                    exit: service::BROKEN,
+                    code: "service.crash_loop",
+                    event: "service.crash_loop",
+                    change: Change::State,
+                },
+                watch::nothing_holds,
+            ),
+            act("in-the-watch", rolled_back("handoff.exited"), watch::predecessor_is_gone),
+        ],
     },
     Case {
         id: 93,

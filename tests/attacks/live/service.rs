@@ -30,7 +30,7 @@ pub fn program(bench: &Bench, version: &str, fault: Option<Fault>) -> Vec<u8> {
 }
 
 /// How such a program exits that does not start.
-pub const BROKEN: i32 = 7;
+pub const BROKEN: u8 = 7;
 
 /// A release of such a program.
 pub fn release(bench: &Bench, seq: u64, version: &str, fault: Option<Fault>) -> Files {
@@ -74,7 +74,10 @@ impl Service {
         let inner = bench.command("run", flags);
         let mut command = Command::new(fetchd);
         command.args(inner.get_args()).env_remove("RUST_LOG").current_dir(bench.path());
-        command.args(["--jitter", "0", "--interval", "1h", "--watch", "1s", "--listen", "web=127.0.0.1:0"]);
+        command.args(["--jitter", "0", "--interval", "1h", "--listen", "web=127.0.0.1:0"]);
+        if !flags.contains(&"--watch") {
+            command.args(["--watch", "1s"]);
+        }
         command.arg("--").arg(bench.program());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log).unwrap());
         let child = command.spawn().unwrap();

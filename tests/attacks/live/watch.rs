@@ -2,12 +2,13 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
+use std::process::{Command, Output};
 
 use fetchd::demo::Fault;
 use fetchd::digest::Sha256;
 
 use super::service::{BROKEN, SERVING, Service, program, release};
-use crate::bench::Bench;
+use crate::bench::{Bench, Ended, FETCHD};
 use crate::table::Verdict;
 
 pub fn dies_in_the_watch(bench: &mut Bench, verdict: &Verdict) {
@@ -52,37 +53,55 @@ fn starts(bench: &Bench, version: &str) -> usize {
     executed.lines().filter(|line| line.split(' ').next() == Some(version)).count()
 }
 
-/// The supervisor goes back as far as there is something to go back to, tries each a few times, and ends.
+/// It stays for its watch and dies, again and again; and what served before it does not start any more.
 pub fn nothing_holds(bench: &mut Bench, verdict: &Verdict) {
-    let (seq, _) = SERVING;
-    let mut service = Service::start(bench, &["--crash-backoff", "10ms"]);
-    bench.show(&release(bench, seq + 1, "1.0.2", None));
+    let (seq, serving) = SERVING;
+    let service = Service::start(bench, &["--crash-backoff", "10ms", "--watch", "100ms"]);
+    let bad = script_that_breaks(bench, "");
+    bench.show(&bench.maker.with_binary(seq + 1, "1.1.0", &bad));
     let ended = bench.apply(&[]);
     assert_eq!((ended.exit, ended.code.as_str()), (0, ""), "{ended:#?}");
-    service.wait_for_version("1.0.2");
-    bench.mark();
-    // It is ready and dies, and what served before it does not start again.
-    let bad = script_that_breaks(bench);
-    bench.show(&bench.maker.with_binary(seq + 2, "1.1.0", &bad));
+    let status = service.wait_for_end();
+    let told = bench.history().into_iter().find(|event| event.event == verdict.event);
+    let code = told.and_then(|event| event.code).unwrap_or_default();
+    let output = Output { status, stdout: Vec::new(), stderr: Vec::new() };
+    bench.assert_verdict(&Ended { exit: status.code().unwrap_or(-1), code, output }, verdict);
+    gave_up(bench, serving, &bad);
+}
+
+/// It dies in its watch, and has killed the process that waited for that.
+pub fn predecessor_is_gone(bench: &mut Bench, verdict: &Verdict) {
+    let (seq, serving) = SERVING;
+    let service = Service::start(bench, &[]);
+    let kill = format!("( sleep 0.1; kill -KILL {} ) &", service.serving());
+    let bad = script_that_breaks(bench, &kill);
+    bench.show(&bench.maker.with_binary(seq + 1, "1.1.0", &bad));
     let ended = bench.apply(&[]);
     bench.assert_verdict(&ended, verdict);
-    assert_eq!(service.wait_for_end().code(), Some(BROKEN));
-    let events: Vec<String> = bench.history().into_iter().map(|event| event.event).collect();
-    assert!(events.iter().any(|event| event == "service.crash_loop"), "nobody was told: {events:?}");
-    for version in ["1.0.1", "1.0.2", "1.1.0"] {
-        assert!(starts(bench, version) <= 6, "{version} was started {} times", starts(bench, version));
+    assert_eq!(service.wait_for_end().code(), Some(i32::from(BROKEN)));
+    gave_up(bench, serving, &bad);
+}
+
+/// The previous release was tried, and that is told; then there was an end.
+fn gave_up(bench: &mut Bench, serving: &str, bad: &[u8]) {
+    for version in [serving, "1.1.0"] {
+        // The smoke run is one of them.
+        assert!(starts(bench, version) <= 5, "{version} was started {} times", starts(bench, version));
     }
-    assert_eq!(bench.record().journal, None);
+    let record = bench.record();
+    assert_eq!(record.quarantine.iter().map(|bad| bad.sha256).collect::<Vec<_>>(), [Sha256::of(bad)]);
+    assert_eq!(record.journal, None);
+    assert!(fs::read(bench.program()).unwrap() == program(bench, serving, None), "the program path holds it again");
     fs::remove_file(bench.path().join("srv/broken")).unwrap();
     bench.assert_recovers();
 }
 
-/// As a service it leaves the file that keeps the others from starting, and dies in its watch.
-fn script_that_breaks(bench: &Bench) -> Vec<u8> {
+/// As a service it leaves the file that keeps others from starting, and dies 300 ms after it is ready.
+fn script_that_breaks(bench: &Bench, lines: &str) -> Vec<u8> {
     let text = String::from_utf8(program(bench, "1.1.0", Some(Fault::CrashAfterReady))).unwrap();
     let test = format!("test ! -e \"$dir/broken\" || exit {BROKEN}");
     assert!(text.contains(&test));
-    text.replace(&test, "echo > \"$dir/broken\"").into_bytes()
+    text.replace(&test, &format!("echo > \"$dir/broken\"\n{lines}")).into_bytes()
 }
 
 /// Asked to go back, it says why not, and what serves goes on serving.
@@ -97,7 +116,7 @@ pub fn previous_modified(bench: &mut Bench, verdict: &Verdict) {
     let pid = service.serving();
     let previous = bench.path().join("srv/.fetchd/app/previous");
     OpenOptions::new().append(true).open(previous).unwrap().write_all(b"# more\n").unwrap();
-    let mut rollback = std::process::Command::new(crate::bench::FETCHD);
+    let mut rollback = Command::new(FETCHD);
     rollback.args(["rollback", "--json", "--product", "app", "--state-dir"]).arg(bench.state_dir());
     let ended = bench.end(&mut rollback);
     bench.assert_verdict(&ended, verdict);
