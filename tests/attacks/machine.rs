@@ -93,11 +93,6 @@ impl SmallFileSystem {
         mount(&["-t", "tmpfs", "-o", &format!("size={size},mode=755"), "none"], dir);
         SmallFileSystem(dir.to_owned())
     }
-
-    /// There is room again.
-    pub fn grow(&self, size: &str) {
-        mount(&["-o", &format!("remount,size={size}")], &self.0);
-    }
 }
 
 impl Drop for SmallFileSystem {
