@@ -205,7 +205,8 @@ impl Agent {
             Message::RollBack(reply) => {
                 self.shown.write(|shown| shown.doing = "rolling back".to_owned());
                 let answer = self.roll_back().unwrap_or_else(|failure| refused(Reported::of(&failure)));
-                self.finish("release.rolled_back", answer, Some(reply));
+                let event = if answer.error.is_none() { "release.rolled_back" } else { "rollback.failed" };
+                self.finish(event, answer, Some(reply));
             }
             Message::Hold { reason, until, reply } => {
                 let hold = Hold { reason, since: Timestamp::now(), until };

@@ -110,7 +110,7 @@ pub const CASES: &[Case] = &[
                 Verdict {
                     exit: 40,
                     code: "install.previous_changed",
-                    event: "release.rolled_back",
+                    event: "rollback.failed",
                     change: Change::Executed,
                 },
                 watch::previous_modified,
