@@ -20,7 +20,7 @@ pub const CASES: &[Case] = &[
             refused("tar-drive-letter", |m| beside(m, b"C:/x"), "archive.unsafe_name"),
             refused("tar-backslash", |m| beside(m, b"..\\x"), "archive.unsafe_name"),
             refused("tar-not-utf8", |m| beside(m, b"x\xff\xfe"), "archive.unsafe_name"),
-            refused("tar-nul", |m| extended(m, &[tar::pax(b'x', "path", b"x\0/../../etc/x")]), "archive.unsafe_name"),
+            refused("tar-nul", |m| extended(m, &[tar::pax(b'x', "path", b"x\0y")]), "archive.unsafe_name"),
             refused("tar-pax-name", |m| extended(m, &[tar::pax(b'x', "path", b"/etc/x")]), "archive.unsafe_name"),
             refused(
                 "tar-gnu-name",
