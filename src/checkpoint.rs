@@ -1,12 +1,13 @@
-//! Named points of the line at which tests kill the process.
+//! Named points of the line at which tests stop the process: to kill it there, or to do something meanwhile.
 //!
 //! Each variant is a place where a crash leaves something half done. `tests/crash.rs` loops over
 //! [`Checkpoint::ALL`]; a new variant is covered the day it is added.
 //!
 //! A checkpoint does nothing unless the variable `FETCHD_TEST_CHECKPOINT` names it. Then the
-//! process creates the file named by `FETCHD_TEST_CHECKPOINT_FILE` and waits to be killed. It does so
-//! once: where the file is there already, nothing happens, so that the worker after a killed one goes
-//! on. Both are read only in builds with debug assertions.
+//! process creates the file named by `FETCHD_TEST_CHECKPOINT_FILE` and waits, to be killed or for the
+//! file to be removed; then it goes on. It does so once: where the file is there already, nothing
+//! happens, so that the worker after a killed one goes on. Both are read only in builds with debug
+//! assertions.
 
 /// A place in the line where a crash would hurt most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -87,16 +88,17 @@ impl Checkpoint {
         if wanted != self.name() {
             return;
         }
-        if let Some(file) = std::env::var_os("FETCHD_TEST_CHECKPOINT_FILE") {
-            match std::fs::File::create_new(file) {
+        let marker = std::env::var_os("FETCHD_TEST_CHECKPOINT_FILE").map(std::path::PathBuf::from);
+        if let Some(marker) = &marker {
+            match std::fs::File::create_new(marker) {
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => return,
-                // A test that cannot be told waits until its own deadline and fails there.
+                // A test that cannot be told waits until its own deadline, and fails there.
                 Err(_) => {}
                 Ok(mut file) => drop(std::io::Write::write_all(&mut file, std::process::id().to_string().as_bytes())),
             }
         }
-        loop {
-            std::thread::park();
+        while marker.as_ref().is_none_or(|marker| marker.try_exists().unwrap_or(true)) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
         }
     }
 }

@@ -350,13 +350,21 @@ impl Line {
         Some(Refused::new("release.revoked", Exit::Trust, message).hint("publish a good release, or pin one"))
     }
 
-    /// Puts the previous binary back and makes it serve. `None`: there is none.
+    /// Puts the previous binary back and makes it serve. `None`: there is none. If it does not start either, the driver is
+    /// told to give up.
     pub fn back(&mut self, driver: &mut dyn RestartDriver) -> Result<Option<Installed>, PassFailure> {
         let previous = self.install.roll_back(&mut self.store)?;
         self.unfinished = None;
         let Some(previous) = previous else { return Ok(None) };
-        driver.roll_back(&Launch::of(&previous))?;
+        // Whether it starts or not, it is what the path and the record hold from now on.
         self.running = Some(Running { version: previous.version().cloned(), sha256: *previous.sha256() });
+        if let Err(failure) = driver.roll_back(&Launch::of(&previous)) {
+            if failure.blames_release() {
+                // Neither of the two holds: to start them in turns would be a loop.
+                driver.give_up();
+            }
+            return Err(failure.into());
+        }
         Ok(Some(previous))
     }
 

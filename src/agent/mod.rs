@@ -216,7 +216,8 @@ impl Agent {
             Message::RollBack(reply) => {
                 self.shown.write(|shown| shown.doing = "rolling back".to_owned());
                 let answer = self.roll_back().unwrap_or_else(|failure| refused(Reported::of(&failure)));
-                self.finish("release.rolled_back", answer, Some(reply));
+                let event = if answer.error.is_none() { "release.rolled_back" } else { "rollback.failed" };
+                self.finish(event, answer, Some(reply));
             }
             Message::Hold { reason, until, reply } => {
                 let hold = Hold { reason, since: Timestamp::now(), until };
@@ -354,31 +355,34 @@ impl Agent {
             line.note(&Event::new(Timestamp::now(), "rollback.failed").failure(&Reported::of(&revoked)));
             return self.driver.give_up();
         }
-        match line.back(&mut *self.driver) {
+        let back = line.back(&mut *self.driver);
+        let is_back = match &back {
             Ok(Some(previous)) => {
                 let message = format!("{} serves again", outcome::named(previous.version()));
                 line.note(
                     &Event::new(Timestamp::now(), "release.rolled_back").version(previous.version()).message(message),
                 );
-                if let Some(bad) = bad
-                    && let Err(e) = line.quarantine(bad.sha256, bad.version, failure.code(), chain(failure))
-                {
-                    tracing::error!(
-                        event = "state.unwritable",
-                        error = chain(&e),
-                        "the bad release is not in quarantine"
-                    );
-                }
+                true
             }
-            Ok(None) => self.driver.give_up(),
+            Ok(None) => false,
             Err(e) => {
                 tracing::error!(
                     event = "rollback.failed",
-                    error = chain(&e),
+                    error = chain(e),
                     "the previous release cannot be brought back"
                 );
-                line.note(&Event::new(Timestamp::now(), "rollback.failed").failure(&Reported::of(&e)));
+                line.note(&Event::new(Timestamp::now(), "rollback.failed").failure(&Reported::of(e)));
+                matches!(e, PassFailure::Handoff(_))
             }
+        };
+        if is_back
+            && let Some(bad) = bad
+            && let Err(e) = line.quarantine(bad.sha256, bad.version, failure.code(), chain(failure))
+        {
+            tracing::error!(event = "state.unwritable", error = chain(&e), "the bad release is not in quarantine");
+        }
+        if let Ok(None) = back {
+            self.driver.give_up();
         }
     }
 

@@ -161,7 +161,11 @@ impl Bench {
 
     /// Runs a command that prints one JSON object.
     pub fn end(&self, command: &mut Command) -> Ended {
-        let output = command.output().unwrap();
+        self.ended(command.output().unwrap())
+    }
+
+    /// What the output of such a command says.
+    pub fn ended(&self, output: Output) -> Ended {
         let code = serde_json::from_slice::<Value>(&output.stdout)
             .ok()
             .and_then(|object| object["error"]["code"].as_str().map(ToOwned::to_owned))

@@ -16,6 +16,7 @@ mod document;
 mod fixtures;
 mod install;
 mod live;
+mod machine;
 mod maker;
 mod replay;
 mod rotation;

@@ -95,6 +95,22 @@ impl Maker {
         Files::from([(POINTER.to_owned(), pointer), (artifact_name(version), program(version))])
     }
 
+    /// A release of `version` whose binary is `binary`.
+    pub fn with_binary(&self, seq: u64, version: &str, binary: &[u8]) -> Files {
+        let digest = Sha256::of(binary).to_string();
+        let mut files = self.with(seq, version, |manifest| {
+            let artifact = &mut manifest["releases"][0]["artifacts"][0];
+            for name in ["size", "binary_size"] {
+                artifact[name] = binary.len().into();
+            }
+            for name in ["sha256", "binary_sha256"] {
+                artifact[name] = digest.clone().into();
+            }
+        });
+        files.insert(artifact_name(version), binary.to_owned());
+        files
+    }
+
     /// The good release of a case, with the bundle's JSON changed by `edit` after it was signed.
     pub fn tampered(&self, edit: impl FnOnce(&mut Value)) -> Files {
         let mut files = self.good(SEQ, "1.1.0");
