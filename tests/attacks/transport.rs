@@ -90,7 +90,7 @@ struct Deed {
 
 impl Deed {
     /// Done to each answer with the artifact.
-    fn to_artifact(self, bench: &Bench) {
+    fn at_artifact(self, bench: &Bench) {
         match &bench.carrier {
             Carrier::File(_) => panic!("a directory does nothing of its own"),
             Carrier::Http { origin, .. } => origin.script_every(&artifact_path(), self.http),
@@ -103,7 +103,7 @@ impl Deed {
     }
 
     /// Done to each answer with the bundle.
-    fn to_pointer(self, bench: &Bench) {
+    fn at_pointer(self, bench: &Bench) {
         match &bench.carrier {
             Carrier::File(_) => panic!("a directory does nothing of its own"),
             Carrier::Http { origin, .. } => origin.script_every(&pointer_path(), self.http),

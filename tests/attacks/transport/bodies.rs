@@ -171,7 +171,7 @@ fn a_byte_more(maker: &Maker) -> Files {
 fn slow(bench: &mut Bench, verdict: &Verdict) {
     offer(bench);
     let http = vec![Step::Trickle(10_000, Duration::from_millis(50))];
-    Deed { http, s3: Some(S3Fault::Rate(1)), github: None }.to_artifact(bench);
+    Deed { http, s3: Some(S3Fault::Rate(1)), github: None }.at_artifact(bench);
     ends(bench, &["--download-deadline", "1s"], verdict);
 }
 
@@ -185,13 +185,13 @@ fn stall() -> Deed {
 
 fn artifact_stalls(bench: &mut Bench, verdict: &Verdict) {
     offer(bench);
-    stall().to_artifact(bench);
+    stall().at_artifact(bench);
     ends(bench, &["--stall-deadline", "1s"], verdict);
 }
 
 fn bundle_stalls(bench: &mut Bench, verdict: &Verdict) {
     offer(bench);
-    stall().to_pointer(bench);
+    stall().at_pointer(bench);
     ends(bench, &["--poll-deadline", "1s"], verdict);
 }
 
@@ -211,19 +211,19 @@ fn encoded(bytes: &[u8]) -> Deed {
 
 fn artifact_encoded(bench: &mut Bench, verdict: &Verdict) {
     let files = offer(bench);
-    encoded(&files[&artifact()]).to_artifact(bench);
+    encoded(&files[&artifact()]).at_artifact(bench);
     ends(bench, &[], verdict);
 }
 
 fn bundle_encoded(bench: &mut Bench, verdict: &Verdict) {
     let files = offer(bench);
-    encoded(&files[crate::maker::POINTER]).to_pointer(bench);
+    encoded(&files[crate::maker::POINTER]).at_pointer(bench);
     ends(bench, &[], verdict);
 }
 
 fn encoded_in_silence(bench: &mut Bench, verdict: &Verdict) {
     let files = offer(bench);
     let deed = Deed { http: vec![Step::Instead(compressed(&files[&artifact()]))], s3: None, github: None };
-    deed.to_artifact(bench);
+    deed.at_artifact(bench);
     ends(bench, &[], verdict);
 }

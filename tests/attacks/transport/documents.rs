@@ -67,7 +67,7 @@ pub const MALFORMED: Case = Case {
 
 const fn served(variant: &'static str, make: fn(&Maker) -> Files) -> Play {
     let verdict = Verdict::refused(20, "manifest.malformed");
-    Play::Serve { variant, make, flags: &[], over: Carry::EVERY, verdict }
+    Play::Serve { variant, make, flags: &[], over: Carry::ALL, verdict }
 }
 
 fn shown(bench: &mut Bench, files: &Files, verdict: &Verdict) {

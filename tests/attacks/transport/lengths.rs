@@ -121,13 +121,13 @@ pub fn breaking_off() -> Deed {
 
 fn artifact_breaks_off(bench: &mut Bench, verdict: &Verdict) {
     offer(bench);
-    breaking_off().to_artifact(bench);
+    breaking_off().at_artifact(bench);
     ends(bench, &[], verdict);
 }
 
 fn bundle_breaks_off(bench: &mut Bench, verdict: &Verdict) {
     offer(bench);
-    breaking_off().to_pointer(bench);
+    breaking_off().at_pointer(bench);
     ends(bench, &[], verdict);
 }
 
@@ -141,7 +141,7 @@ fn page_with_404(bench: &mut Bench, verdict: &Verdict) {
     offer(bench);
     let head = format!("HTTP/1.1 404 X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", PAGE.len());
     let http = vec![Step::Raw([head.as_bytes(), PAGE].concat())];
-    Deed { http, s3: Some(S3Fault::Refuse(Refusal::NoSuchKey)), github: None }.to_artifact(bench);
+    Deed { http, s3: Some(S3Fault::Refuse(Refusal::NoSuchKey)), github: None }.at_artifact(bench);
     ends(bench, &[], verdict);
 }
 

@@ -31,7 +31,7 @@ pub const WRONG_RANGE: Case = Case {
                     s3: Some(S3Fault::WrongRangeStart),
                     github: Some(GitHubFault::WrongRange),
                 }
-                .to_rest(bench);
+                .at_rest(bench);
                 restarts(bench, verdict, &[true, false]);
             },
         },
@@ -47,7 +47,7 @@ pub const WRONG_RANGE: Case = Case {
                     s3: Some(S3Fault::WrongRangeTotal),
                     github: None,
                 }
-                .to_rest(bench);
+                .at_rest(bench);
                 restarts(bench, verdict, &[true, false]);
             },
         },
@@ -62,7 +62,7 @@ pub const WRONG_RANGE: Case = Case {
                     s3: None,
                     github: Some(GitHubFault::OtherEtag),
                 }
-                .to_rest(bench);
+                .at_rest(bench);
                 restarts(bench, verdict, &[true, false]);
             },
         },
@@ -81,7 +81,7 @@ pub const WRONG_RANGE: Case = Case {
                     s3: Some(S3Fault::RangeIgnored),
                     github: None,
                 }
-                .to_rest(bench);
+                .at_rest(bench);
                 restarts(bench, verdict, &[true]);
             },
         },
@@ -159,7 +159,7 @@ pub const CONDITIONS: Case = Case {
                 let files = offer(bench);
                 bench.carrier.s3().put_with_sha256(&artifact(), files[&artifact()].clone());
                 break_off(bench);
-                Deed { http: Vec::new(), s3: Some(S3Fault::ChecksumOnRange), github: None }.to_rest(bench);
+                Deed { http: Vec::new(), s3: Some(S3Fault::ChecksumOnRange), github: None }.at_rest(bench);
                 restarts(bench, verdict, &[true]);
             },
         },
@@ -168,7 +168,7 @@ pub const CONDITIONS: Case = Case {
 
 impl Deed {
     /// Done to the answer to the next request for the artifact, and to no other.
-    fn to_rest(self, bench: &Bench) {
+    fn at_rest(self, bench: &Bench) {
         use fetchd_stand_ins::github::On;
         use fetchd_stand_ins::s3::{Operation, When};
         forget_requests(bench);
@@ -191,7 +191,7 @@ fn cut(bench: &mut Bench) -> crate::table::Files {
 }
 
 fn break_off(bench: &mut Bench) {
-    breaking_off().to_artifact(bench);
+    breaking_off().at_artifact(bench);
     let ended = bench.apply(&[]);
     bench.assert_verdict(&ended, &Verdict::fetch(30, "source.incomplete").leaving_a_part());
     let part = bench.parts().into_iter().find(|path| path.extension().unwrap() == "part").unwrap();

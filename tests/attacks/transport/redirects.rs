@@ -160,7 +160,7 @@ fn bundle_loops(bench: &mut Bench, verdict: &Verdict) {
 fn artifact_loops(bench: &mut Bench, verdict: &Verdict) {
     offer(bench);
     let http = vec![Step::Redirect(artifact_path())];
-    Deed { http, s3: None, github: Some(GitHubFault::Loop) }.to_artifact(bench);
+    Deed { http, s3: None, github: Some(GitHubFault::Loop) }.at_artifact(bench);
     ends(bench, &[], verdict);
 }
 
@@ -177,13 +177,13 @@ fn bundle_to_bytes(bench: &mut Bench, verdict: &Verdict) {
     match &bench.carrier {
         // To where the release is listed, which octocrab is asked for elsewhere.
         Carrier::GitHub { github, .. } => github.inject(On::api("*"), GitHubFault::Redirect(302, NOWHERE.to_vec())),
-        _ => to_bytes().to_pointer(bench),
+        _ => to_bytes().at_pointer(bench),
     }
     ends(bench, &[], verdict);
 }
 
 fn artifact_to_bytes(bench: &mut Bench, verdict: &Verdict) {
     offer(bench);
-    to_bytes().to_artifact(bench);
+    to_bytes().at_artifact(bench);
     ends(bench, &[], verdict);
 }
