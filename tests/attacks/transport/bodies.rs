@@ -195,7 +195,7 @@ fn bundle_stalls(bench: &mut Bench, verdict: &Verdict) {
     ends(bench, &["--poll-deadline", "1s"], verdict);
 }
 
-fn compressed(bytes: &[u8]) -> Vec<u8> {
+pub fn compressed(bytes: &[u8]) -> Vec<u8> {
     let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     gz.write_all(bytes).unwrap();
     gz.finish().unwrap()

@@ -1,10 +1,12 @@
 //! Manifests that the right key has signed and no honest program has written.
 
+use fetchd::digest::Sha256;
 use serde_json::{Value, json};
 
+use super::bodies::compressed;
 use super::ends;
 use crate::bench::Bench;
-use crate::maker::{Maker, POINTER, SEQ, bundle, encode, manifest};
+use crate::maker::{Maker, POINTER, SEQ, bundle, encode, manifest, program};
 use crate::table::{Carry, Case, Files, Play, Verdict};
 
 pub const MALFORMED: Case = Case {
@@ -54,6 +56,13 @@ pub const MALFORMED: Case = Case {
             flags: &[],
             over: Carry::EVERY,
             verdict: Verdict::refused(20, "bundle.malformed"),
+        },
+        Play::Serve {
+            variant: "digest-of-another-binary",
+            make: another_binary,
+            flags: &[],
+            over: Carry::ALL,
+            verdict: Verdict::refused(23, "candidate.digest").after_admission(),
         },
         Play::Serve {
             variant: "depth-8",
@@ -109,6 +118,23 @@ fn duplicate_payload(maker: &Maker) -> Files {
             (name, text.replacen("\"payload\":", &format!("\"payload\":\"{other}\",\"payload\":"), 1).into_bytes())
         })
         .collect()
+}
+
+/// What is packed is not the binary whose digest is signed beside that of the packed file.
+fn another_binary(maker: &Maker) -> Files {
+    let packed = compressed(&program(super::VERSION));
+    let name = format!("{}.gz", super::artifact());
+    let mut files = edited(maker, |value| {
+        let artifact = &mut value["releases"][0]["artifacts"][0];
+        artifact["urls"] = json!([name]);
+        artifact["format"] = "gz".into();
+        artifact["size"] = packed.len().into();
+        artifact["sha256"] = Sha256::of(&packed).to_string().into();
+        artifact["binary_sha256"] = Sha256::of(&program("1.1.1")).to_string().into();
+    });
+    files.remove(&super::artifact());
+    files.insert(name, packed);
+    files
 }
 
 fn long_bundle(maker: &Maker) -> Files {
