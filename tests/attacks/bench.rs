@@ -203,14 +203,17 @@ impl Bench {
             let target = |seen: &Before| (seen.inode, seen.mode, seen.sha256);
             assert_eq!(target(&now), target(&self.before), "the program path was touched");
         }
-        if matches!(change, Change::Nothing | Change::Floor) {
+        if matches!(change, Change::Nothing | Change::Floor | Change::Part) {
             let executed = fs::read_to_string(self.canary()).unwrap_or_default();
             assert_eq!(executed, "", "something was executed");
         }
         if change == Change::Nothing {
             assert_eq!(now.floor, self.before.floor, "the floor moved");
         }
-        let left = self.left_over();
+        let mut left = self.left_over();
+        if change == Change::Part {
+            left.retain(|path| !self.parts().contains(path));
+        }
         assert!(left.is_empty(), "left behind: {left:?}");
     }
 
@@ -252,6 +255,13 @@ impl Bench {
         let mut found = Vec::new();
         collect(self.path(), &mut found);
         found
+    }
+
+    /// The files of a download that broke off: what has come, and the note of where from.
+    pub fn parts(&self) -> Vec<PathBuf> {
+        let staging = self.path().join("srv/.fetchd").join(PRODUCT).join("staging");
+        let files = fs::read_dir(staging).into_iter().flatten().flatten().map(|entry| entry.path());
+        files.filter(|path| path.extension().is_some_and(|end| end == "part" || end == "json")).collect()
     }
 }
 

@@ -1,10 +1,11 @@
-//! Three ways to show the same files.
+//! Four ways to show the same files.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use fetchd_fetchers::conformance::scripted::ScriptedOrigin;
+use fetchd_stand_ins::github::GitHub;
 use fetchd_stand_ins::s3::S3Server;
 
 use crate::maker::POINTER;
@@ -15,7 +16,11 @@ pub enum Carrier {
     File(PathBuf),
     Http { origin: ScriptedOrigin, shown: BTreeSet<String> },
     S3(S3Server),
+    GitHub { github: GitHub, tags: u64 },
 }
+
+/// The repository whose releases have the files.
+pub const REPOSITORY: &str = "acme/app";
 
 impl Carrier {
     pub fn new(carry: Carry, dir: &Path) -> Carrier {
@@ -27,6 +32,11 @@ impl Carrier {
             }
             Carry::Http => Carrier::Http { origin: ScriptedOrigin::start(), shown: BTreeSet::new() },
             Carry::S3 => Carrier::S3(S3Server::start()),
+            Carry::GitHub => {
+                let github = GitHub::start();
+                github.limit(1_000_000);
+                Carrier::GitHub { github, tags: 0 }
+            }
         }
     }
 
@@ -59,6 +69,24 @@ impl Carrier {
                     server.put(name, bytes.clone());
                 }
             }
+            Carrier::GitHub { github, tags } => {
+                if *tags > 0 {
+                    github.delete_release(REPOSITORY, &format!("v{tags}"));
+                }
+                *tags += 1;
+                let release = github.release(REPOSITORY, &format!("v{tags}"));
+                files.iter().fold(release, |release, (name, bytes)| release.asset(name, bytes)).publish();
+            }
+        }
+    }
+
+    /// Ends every misbehaviour of what carries the files.
+    pub fn behave(&self) {
+        match self {
+            Carrier::File(_) => {}
+            Carrier::Http { origin, .. } => origin.clear_scripts(),
+            Carrier::S3(server) => server.clear(),
+            Carrier::GitHub { github, .. } => github.clear(),
         }
     }
 
@@ -76,6 +104,14 @@ impl Carrier {
                     for value in values {
                         flags.extend(["--source-options".into(), format!("{option}={value}")]);
                     }
+                }
+                flags
+            }
+            Carrier::GitHub { github, .. } => {
+                let source = github.source(REPOSITORY).to_string();
+                let mut flags = vec!["--source".into(), source, "--source-options".into(), "proxy=none".into()];
+                if name == POINTER {
+                    flags.extend(["--signature".into(), "bundle".into()]);
                 }
                 flags
             }
@@ -99,6 +135,13 @@ impl Carrier {
         match self {
             Carrier::S3(server) => server,
             _ => panic!("this case is carried by S3 alone"),
+        }
+    }
+    /// GitHub, where the case is a matter of it.
+    pub fn github(&self) -> &GitHub {
+        match self {
+            Carrier::GitHub { github, .. } => github,
+            _ => panic!("this case is carried by GitHub alone"),
         }
     }
 }

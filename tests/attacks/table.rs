@@ -83,6 +83,8 @@ pub enum Change {
     Floor,
     /// The candidate was executed, once it was known to be what was signed.
     Executed,
+    /// The floor, and what has come of the artifact stays for the next attempt.
+    Part,
     /// The release was installed.
     Installed,
     /// The state is damaged, so nothing can be said of it.
@@ -98,6 +100,8 @@ pub enum Carry {
     Http,
     /// A bucket.
     S3,
+    /// A repository whose releases have the files as assets.
+    GitHub,
 }
 
 impl Carry {
@@ -107,16 +111,21 @@ impl Carry {
     pub const FILE: &'static [Carry] = &[Carry::File];
     /// What is a matter of HTTP.
     pub const HTTP: &'static [Carry] = &[Carry::Http];
-    /// What is a matter of S3.
-    pub const S3: &'static [Carry] = &[Carry::S3];
     /// What is a matter of the network.
     pub const NET: &'static [Carry] = &[Carry::Http, Carry::S3];
+    /// What is a matter of GitHub.
+    pub const GITHUB: &'static [Carry] = &[Carry::GitHub];
+    /// The network, with GitHub.
+    pub const WEB: &'static [Carry] = &[Carry::Http, Carry::S3, Carry::GitHub];
+    /// Everything, with GitHub.
+    pub const EVERY: &'static [Carry] = &[Carry::File, Carry::Http, Carry::S3, Carry::GitHub];
 
     pub fn name(self) -> &'static str {
         match self {
             Carry::File => "file",
             Carry::Http => "http",
             Carry::S3 => "s3",
+            Carry::GitHub => "github",
         }
     }
 }
@@ -155,6 +164,11 @@ impl Verdict {
     /// The same, after the manifest was admitted.
     pub const fn after_admission(self) -> Verdict {
         Verdict { change: Change::Floor, ..self }
+    }
+
+    /// The same, and what has come of the artifact stays for the next attempt.
+    pub const fn leaving_a_part(self) -> Verdict {
+        Verdict { change: Change::Part, ..self }
     }
 
     /// The same with another event.

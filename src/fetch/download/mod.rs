@@ -84,7 +84,8 @@ impl Run<'_> {
                 Ok(done) => return Ok(done),
                 Err(failure) => failure,
             };
-            if !failure.keeps_partial() {
+            // A file without a byte is no part of anything.
+            if !failure.keeps_partial() || self.partial.length() == 0 {
                 self.partial.discard()?;
             }
             if !failure.worth_another_location() {
