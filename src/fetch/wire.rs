@@ -47,6 +47,7 @@ impl Answer {
         matches!(
             (self, request),
             (Answer::Poll(_), Request::Poll(_))
+                | (Answer::Sibling(_), Request::Sibling(_))
                 | (Answer::Download(_), Request::Download(_))
                 | (Answer::Extract(_), Request::Extract(_))
         )

@@ -159,6 +159,17 @@ impl Bench {
         self.end(&mut apply)
     }
 
+    /// A pass that ends as told. What is older than it was is a warning the first time, and nothing is taken then either.
+    #[track_caller]
+    pub fn apply_until(&self, flags: &[&str], verdict: &Verdict) -> Ended {
+        let ended = self.apply(flags);
+        if verdict.code != "manifest.rollback" {
+            return ended;
+        }
+        self.assert_verdict(&ended, &Verdict { exit: 0, code: "source.stale", event: "source.stale", ..*verdict });
+        self.apply(flags)
+    }
+
     /// Runs a command that prints one JSON object.
     pub fn end(&self, command: &mut Command) -> Ended {
         self.ended(command.output().unwrap())
@@ -177,7 +188,7 @@ impl Bench {
     #[track_caller]
     pub fn play(&mut self, files: &Files, flags: &[&str], verdict: &Verdict) {
         self.show(files);
-        let ended = self.apply(flags);
+        let ended = self.apply_until(flags, verdict);
         self.assert_verdict(&ended, verdict);
         self.assert_recovers();
     }

@@ -139,7 +139,7 @@ pub const CASES: &[Case] = &[
         plays: &[
             Play::act("older-than-what-runs", state::deleted_and_older, DOWNGRADE.after_admission()),
             Play::act("newer-than-what-runs", state::deleted_and_newer, Verdict::accepted()),
-            Play::act("record-alone", state::record_deleted_and_older, DOWNGRADE.after_admission()),
+            Play::act("record-alone", state::record_deleted_and_older, ROLLBACK.change(Change::Floor)),
         ],
     },
     Case {

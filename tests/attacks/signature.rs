@@ -142,11 +142,11 @@ pub const CASES: &[Case] = &[
         fixture: "vectors",
         plays: &[
             Play::Proved {
-                by: &[("src/trust/vectors_tests.rs", "wycheproof_verdicts_hold")],
+                by: &[("src/trust/vectors_tests.rs", "wycheproof_agrees_on_every_case")],
                 verdict: Verdict { event: "", ..WRONG },
             },
             Play::Proved {
-                by: &[("src/trust/vectors_tests.rs", "speccheck_small_order_and_non_canonical_are_refused")],
+                by: &[("src/trust/vectors_tests.rs", "signatures_that_verifiers_disagree_about")],
                 verdict: Verdict { event: "", ..WRONG },
             },
         ],

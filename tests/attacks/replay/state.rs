@@ -25,7 +25,17 @@ pub fn deleted_and_older(bench: &mut Bench, verdict: &Verdict) {
 
 pub fn record_deleted_and_older(bench: &mut Bench, verdict: &Verdict) {
     fs::remove_file(record(bench)).unwrap();
-    older_is_refused(bench, verdict);
+    bench.mark();
+    let older = bench.maker.good(FIRST - 1, "0.9.0");
+    bench.show(&older);
+    let ended = bench.apply(&[]);
+    // The manifest that was kept proves the floor, and says so.
+    only_what_runs_was_asked(bench);
+    assert_eq!((ended.exit, ended.code.as_str()), (0, "source.stale"), "{ended:#?}");
+    assert!(bench.history().iter().any(|event| event.event == "state.floor_edited"));
+    bench.assert_verdict(&bench.apply(&[]), verdict);
+    assert_eq!(bench.record().seq, FIRST);
+    bench.assert_recovers();
 }
 
 /// Its number is below the floor that was forgotten. That it is older than what runs is still known.
@@ -148,6 +158,7 @@ fn keep(bench: &mut Bench, bytes: &[u8]) {
 pub fn kept_garbage(bench: &mut Bench, verdict: &Verdict) {
     keep(bench, b"{}");
     ignored(bench, verdict);
+    assert!(bench.history().iter().any(|event| event.event == "state.last_bundle"));
 }
 
 /// By a key that is not trusted, and far above what was accepted.
@@ -155,6 +166,7 @@ pub fn kept_raised(bench: &mut Bench, verdict: &Verdict) {
     let forged = bundle(manifest(1 << 40, "9.0.0").to_string().as_bytes(), &[&bench.maker.stranger]);
     keep(bench, &forged);
     ignored(bench, verdict);
+    assert!(bench.history().iter().any(|event| event.event == "state.last_bundle"));
 }
 
 /// Neither is the next release refused for it, nor is anything taken from it.
