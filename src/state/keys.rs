@@ -43,7 +43,7 @@ impl Store {
     }
 }
 
-const KEYS: &str = "keys";
+pub(super) const KEYS: &str = "keys";
 
 #[cfg(test)]
 #[path = "keys_tests.rs"]

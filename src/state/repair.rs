@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::keys::KEYS;
 use super::store::{BUNDLE, LOCK, Lock, RECORD, RECORD_LIMIT};
 use super::{Examined, Fault, Hold, Holder, Quarantined, Record, StateError, Store, examine, files};
 use crate::clock::Timestamp;
@@ -69,6 +70,13 @@ impl Repair {
         if self.examined.bundle.take().is_some() {
             self.moved.push(set_aside(self.store.dir(), BUNDLE, why, self.at, Then::Gone)?);
         }
+        Ok(())
+    }
+
+    /// Gives the kept key sets another name: they do not follow one another from the provisioned one. They are fetched again,
+    /// and as many as before must be there then.
+    pub fn set_keys_aside(&mut self) -> Result<(), StateError> {
+        self.moved.push(set_aside(self.store.dir(), KEYS, DAMAGED, self.at, Then::Gone)?);
         Ok(())
     }
 

@@ -216,7 +216,15 @@ impl Scene {
             }
         };
         let mut fetchd = Command::new(FETCHD);
-        fetchd.args([command, "--product", "app", "--target-check", "off", "--source", &source, "--state-dir"]);
+        fetchd.args(command.split(' ')).args([
+            "--product",
+            "app",
+            "--target-check",
+            "off",
+            "--source",
+            &source,
+            "--state-dir",
+        ]);
         fetchd.arg(self.state_dir());
         for option in options {
             fetchd.args(["--source-options", &option]);

@@ -37,10 +37,21 @@ fn a_kept_key_set_that_was_changed_is_damage() {
         assert!(said.contains("state.damaged") && said.contains("does not follow key set 2"), "{said}");
     }
     assert_eq!(scene.runs(), "1.1.0");
+    // A repair sets them aside; the source shows them again.
+    let repaired = scene.command("state repair", &[]).output().unwrap();
+    let said = crate::text(&repaired);
+    assert_eq!(repaired.status.code(), Some(0), "{said}");
+    assert!(said.contains("keys: ") && said.contains("keys to keys.damaged-"), "{said}");
+    assert_eq!(scene.keys_version(), 3, "as many as before must be there again");
+    assert_eq!(scene.apply(), (0, String::new()));
+    assert_eq!((scene.runs(), scene.keys_version()), ("1.2.0".to_owned(), 3));
+    fs::write(&path, b"{}").unwrap();
+    assert_eq!(scene.apply().0, 50);
+    scene.publish("1.3.0");
     // A provisioned set that is newer needs none of them.
     scene.provision(&scene.document(3));
     assert_eq!(scene.apply(), (0, String::new()));
-    assert_eq!((scene.runs(), scene.keys_version()), ("1.2.0".to_owned(), 3));
+    assert_eq!((scene.runs(), scene.keys_version()), ("1.3.0".to_owned(), 3));
 }
 
 #[test]

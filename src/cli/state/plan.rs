@@ -38,6 +38,8 @@ pub(super) struct Plan {
     pub(super) lowered: Option<(u64, u64)>,
     /// The program path holds something that the journal does not know.
     pub(super) adopts: bool,
+    /// What is wrong with the kept key sets.
+    pub(super) keys: Option<Reported>,
     faults: usize,
 }
 
@@ -66,9 +68,12 @@ impl Plan {
             raised: None,
             lowered: None,
             adopts: false,
+            keys: None,
             faults: examined.faults().len(),
         };
         if lost {
+            // As far as the provisioned key set proves those that were kept.
+            plan.record.keys_version = wanted.and_then(|wanted| wanted.keys.as_ref()).map_or(0, |keys| keys.version());
             plan.record.quarantine.clone_from(&plan.remains.quarantine);
             plan.record.hold.clone_from(&plan.remains.hold);
             if let Some(floor) = config.policy.floor {
@@ -118,7 +123,12 @@ impl Plan {
 
     /// Whether there is nothing to do.
     pub(super) fn is_empty(&self) -> bool {
-        self.faults == 0 && self.raised.is_none() && self.lowered.is_none() && !self.adopts && !self.unproved()
+        self.faults == 0
+            && self.keys.is_none()
+            && self.raised.is_none()
+            && self.lowered.is_none()
+            && !self.adopts
+            && !self.unproved()
     }
 
     /// Whether what runs has to be found out.

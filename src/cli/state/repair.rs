@@ -26,9 +26,15 @@ pub(in crate::cli) fn repair(matches: &ArgMatches, out: &mut Out) -> Result<Exit
     logging::start(&settings);
     let config = Config::of(&settings)?;
     let source = config.source.as_ref();
-    let wanted = source.map(|source| setup::wanted(&settings, &config, source)).transpose()?;
+    let mut wanted = source.map(|source| setup::wanted(&settings, &config, source)).transpose()?;
+    let keys = wanted.as_mut().and_then(|wanted| wanted.recall(&config.place.state_dir).err());
+    let keys = keys.map(|damaged| Reported::of(&damaged));
     let lower = matches.get_one::<(u64, u64)>("accept-lower").copied();
-    let plan = |examined: &Examined| Plan::of(examined, (&settings, &config), wanted.as_ref(), lower);
+    let plan = |examined: &Examined| {
+        let mut plan = Plan::of(examined, (&settings, &config), wanted.as_ref(), lower)?;
+        plan.keys.clone_from(&keys);
+        Ok::<Plan, Reported>(plan)
+    };
 
     let seen = examine(&config.place.state_dir);
     if let Some(fault) = seen.fault(".") {
@@ -63,6 +69,9 @@ pub(in crate::cli) fn repair(matches: &ArgMatches, out: &mut Out) -> Result<Exit
     }
     if let Some(why) = plan.sets_bundle_aside() {
         repair.set_bundle_aside(why)?;
+    }
+    if plan.keys.is_some() {
+        repair.set_keys_aside()?;
     }
     let damaged = damage(repair.examined());
     let (mut store, moved) = repair.finish(plan.record.clone())?;
@@ -170,7 +179,10 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(outcome: Outcome, dir: String, damage: Vec<Damage>, plan: &Plan, moved: &[Moved]) -> Shown {
+    fn of(outcome: Outcome, dir: String, mut damage: Vec<Damage>, plan: &Plan, moved: &[Moved]) -> Shown {
+        if let Some(Reported { code, message, .. }) = &plan.keys {
+            damage.push(Damage { file: "keys", code: code.clone(), message: message.clone() });
+        }
         let record = &plan.record;
         Shown {
             outcome,
