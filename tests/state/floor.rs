@@ -14,6 +14,18 @@ fn replayed() -> Post {
     post
 }
 
+/// What is older than the floor is a warning first, and not taken; then it is refused.
+#[track_caller]
+fn stale_then_refused(post: &Post, flags: &[&str]) {
+    for command in ["check", "apply"] {
+        let said = super::text(&post.done(command, flags, 0));
+        assert!(said.contains("stale: "), "{command}: {said}");
+    }
+    for command in ["check", "apply"] {
+        post.refused(command, flags, 21, "manifest.rollback");
+    }
+}
+
 #[test]
 fn a_record_that_was_edited_down_is_raised_again_with_an_alarm() {
     let post = replayed();
@@ -27,7 +39,7 @@ fn a_record_that_was_edited_down_is_raised_again_with_an_alarm() {
     record["etags"] = serde_json::json!({});
     fs::write(&path, record.to_string()).unwrap();
     // A look that changes nothing is not fooled either.
-    post.refused("check", &[], 21, "manifest.rollback");
+    assert!(super::text(&post.done("check", &[], 0)).contains("stale: "));
     let mut fetchd = post.run(&[]);
     fetchd.wait_for_event("state.floor_edited", "");
     fetchd.wait_for_event("release.refused", "manifest.rollback");
@@ -42,15 +54,14 @@ fn a_record_that_was_deleted_begins_where_the_bundle_or_the_setting_says() {
     let floor = post.site.record().floor();
     fs::remove_file(post.state("state.json")).unwrap();
     assert_eq!(post.json("state show", &[], 0)["trust_state"], "new");
-    post.refused("apply", &[], 21, "manifest.rollback");
+    stale_then_refused(&post, &[]);
     assert_eq!(post.site.record().floor(), floor);
     assert!(post.site.happened("state.new", "") && post.site.happened("state.floor_edited", ""));
 
     // Everything is gone: what is configured holds.
     let setting = format!("{}/{}", floor.0, floor.1);
     fs::remove_dir_all(post.site.state_dir()).unwrap();
-    post.refused("check", &["--floor", &setting], 21, "manifest.rollback");
-    post.refused("apply", &["--floor", &setting], 21, "manifest.rollback");
+    stale_then_refused(&post, &["--floor", &setting]);
     let shown = post.json("state show", &[], 0);
     assert_eq!((shown["trust_state"].as_str(), &shown["floor"]["seq"]), (Some("new"), &floor.1.into()), "{shown}");
     assert!(post.site.happened("state.floor_provisioned", ""));
@@ -98,7 +109,7 @@ fn the_floor_is_lowered_by_nobody_but_an_operator_who_says_to_where() {
     post.site.publisher.forge(|manifest| manifest["seq"] = 900_000.into()).unwrap();
     post.done("apply", &[], 0);
     fs::write(post.site.publisher.pointer(), &honest).unwrap();
-    post.refused("apply", &[], 21, "manifest.rollback");
+    stale_then_refused(&post, &[]);
     // No repair does it by itself.
     assert_eq!(post.json("state repair", &[], 0)["outcome"], "undamaged");
     fs::write(post.state("state.json"), "").unwrap();
