@@ -155,6 +155,7 @@ impl<'a> Request<'a> {
             version: self.matches.get_one::<Version>("release").cloned(),
             dry_run: self.matches.get_flag("dry-run"),
             keys: self.keys,
+            key_set: self.matches.get_one::<PathBuf>("key-set").cloned(),
             at,
             manifest: published.manifest.clone(),
             seq: published.seq,

@@ -156,7 +156,8 @@ fn a_key_set_says_who_must_sign_and_in_which_epoch() {
     // What one of the two signed alone is not built on.
     desk.good(&with(&[]));
     bad(&["--secret-key", "s.key"], 20, "signature.threshold");
-    desk.good(&publish(&["--secret-key", "s.key", "--key", "release.pub"]));
+    let said = desk.good(&publish(&["--secret-key", "s.key", "--key", "release.pub"]));
+    assert!(said.contains("--keys keys.json --product"), "what hosts are given is the key set: {said}");
     // The next epoch is the key set's.
     let rotate = ["keys", "rotate", "keys.json", "--bump-epoch", "-o", "2.json", "--secret-key", "root.key"];
     desk.good(&rotate);

@@ -19,6 +19,8 @@ pub(super) struct Done<'a> {
     pub(super) version: Option<Version>,
     pub(super) dry_run: bool,
     pub(super) keys: &'a [SigningKey],
+    /// The key set that hosts are given instead of keys.
+    pub(super) key_set: Option<PathBuf>,
     pub(super) at: Where,
     pub(super) manifest: Value,
     pub(super) seq: u64,
@@ -82,8 +84,10 @@ impl Done<'_> {
         if self.dry_run {
             return out.line("nothing was written");
         }
-        let keys: Vec<String> =
-            self.keys.iter().map(|key| format!("--key {}", word(&key.public().to_string()))).collect();
+        let keys: Vec<String> = match &self.key_set {
+            Some(file) => vec![format!("--keys {}", path(file))],
+            None => self.keys.iter().map(|key| format!("--key {}", word(&key.public().to_string()))).collect(),
+        };
         let keys = keys.join(" ");
         if let Some(file) = &at.file {
             out.line("check it with:");
