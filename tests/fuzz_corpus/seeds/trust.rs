@@ -63,7 +63,18 @@ pub(super) fn keys() -> Vec<Seed> {
         0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20,
         0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
     ];
+    let document = json!({
+        "type": "fetchd-keys", "spec": 1, "product": "app", "version": 1, "epoch": 0, "expires": null,
+        "keys": [KEY, public(7, &generator())],
+        "roles": {
+            "root": { "keys": ["E7620F1842B4E81F"], "threshold": 1 },
+            "release": { "keys": ["E7620F1842B4E81F", "0707070707070707"], "threshold": 2 },
+        },
+    });
     vec![
+        good("document", document.to_string()),
+        bad("document-threshold", document.to_string().replace("\"threshold\":2", "\"threshold\":3")),
+        bad("document-twice", document.to_string().replace("0707070707070707", "E7620F1842B4E81F")),
         good("bare", KEY),
         good("file", file.clone()),
         good("file-windows", file.replace('\n', "\r\n").trim_end_matches("\r\n").to_owned()),
