@@ -248,6 +248,16 @@ fn sized(size: u64) -> Chosen {
     chosen("1.0.0", b"", size)
 }
 
+fn two_confirmed(bench: &mut Bench) {
+    bench.release("1.0.0");
+    bench.release("2.0.0");
+}
+
+fn third_unconfirmed(bench: &mut Bench) {
+    two_confirmed(bench);
+    bench.activate("3.0.0").unwrap();
+}
+
 fn write(path: &Path, bytes: &str) {
     fs::write(path, bytes).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();

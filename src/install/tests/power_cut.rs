@@ -60,16 +60,6 @@ fn one_confirmed(bench: &mut Bench) {
     bench.release("1.0.0");
 }
 
-fn two_confirmed(bench: &mut Bench) {
-    bench.release("1.0.0");
-    bench.release("2.0.0");
-}
-
-fn third_unconfirmed(bench: &mut Bench) {
-    two_confirmed(bench);
-    bench.activate("3.0.0").unwrap();
-}
-
 #[test]
 fn power_cut_during_the_first_activation_ever() {
     for kind in [Kind::Replace, Kind::Releases] {

@@ -51,16 +51,6 @@ fn lose_everywhere(
     }
 }
 
-fn two_confirmed(bench: &mut Bench) {
-    bench.release("1.0.0");
-    bench.release("2.0.0");
-}
-
-fn third_unconfirmed(bench: &mut Bench) {
-    two_confirmed(bench);
-    bench.activate("3.0.0").unwrap();
-}
-
 #[test]
 fn an_activation_that_loses_its_power_returns_to_the_confirmed_release() {
     for kind in KINDS {
