@@ -126,8 +126,8 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-/// Publishes `binary` into `directory`, and does the deed.
-fn publish(directory: &Path, publisher: &Publisher, binary: &[u8], deed: &Deed) {
+/// Publishes `binary` into `directory`, and does the deed. Whether the release may still be taken after it.
+fn publish(directory: &Path, publisher: &Publisher, binary: &[u8], deed: &Deed) -> bool {
     let publisher = publisher.clone().dir(directory);
     let month = Duration::from_secs(30 * 24 * 3600);
     match deed {
@@ -150,6 +150,7 @@ fn publish(directory: &Path, publisher: &Publisher, binary: &[u8], deed: &Deed) 
         fs::remove_file(path).unwrap();
         fs::write(path, bytes).unwrap();
     };
+    let signed = signed_parts(&fs::read(&pointer).unwrap());
     let forge = |key: &str, value: String| publisher.forge(|manifest| manifest[key] = value.into()).unwrap();
     match deed {
         Deed::FlipInBundle(at) => edit(&pointer, &|bytes| {
@@ -172,6 +173,22 @@ fn publish(directory: &Path, publisher: &Publisher, binary: &[u8], deed: &Deed) 
         Deed::Revoked => drop(publisher.revoke("1.2.0", "it leaks").unwrap()),
         Deed::Nothing | Deed::Stranger | Deed::OtherTarget | Deed::Rollout(_) => {}
     }
+    match deed {
+        Deed::Nothing | Deed::Rollout(_) => true,
+        Deed::FlipInBundle(_) | Deed::CutBundle(_) => {
+            signed.is_some() && signed_parts(&fs::read(&pointer).unwrap()) == signed
+        }
+        _ => false,
+    }
+}
+
+/// What the key signed of a bundle: its payload, and its signatures without their first lines, which are
+/// comments that nobody signs. The file's last line feed is no part of it either.
+fn signed_parts(bundle: &[u8]) -> Option<(String, Vec<String>)> {
+    let value: serde_json::Value = serde_json::from_slice(bundle).ok()?;
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    let signature = |value: &serde_json::Value| Some(text(value)?.split_once('\n')?.1.to_owned());
+    Some((text(&value["payload"])?, value["minisig"].as_array()?.iter().map(signature).collect::<Option<_>>()?))
 }
 
 /// What a host that knows `publisher` makes of a source: a code, or the digest of what it would install.
@@ -234,7 +251,7 @@ fn every_transport_gives_the_same_verdict_and_the_same_bytes() {
         TestRunner::new(Config { cases: 96, max_shrink_iters: 20, failure_persistence: None, ..Config::default() });
     let done = runner.run(&(deed(), binary), |(deed, binary)| {
         let directory = tempfile::tempdir().unwrap();
-        publish(directory.path(), &publisher, &binary, &deed);
+        let harmless = publish(directory.path(), &publisher, &binary, &deed);
         let now = Timestamp::now();
         let (places, worker) = &mut *world.borrow_mut();
         let verdicts = places
@@ -244,7 +261,6 @@ fn every_transport_gives_the_same_verdict_and_the_same_bytes() {
             prop_assert_eq!(verdict, &verdicts[0].1, "{} after {:?}", name, &deed);
         }
         let right = Sha256::of(&binary).to_string();
-        let harmless = matches!(deed, Deed::Nothing | Deed::Rollout(_));
         prop_assert!(harmless || verdicts[0].1 != right, "{:?} was not noticed", deed);
         if verdicts[0].1 == right {
             taken.set(taken.get() + 1);
@@ -257,6 +273,23 @@ fn every_transport_gives_the_same_verdict_and_the_same_bytes() {
     assert!(taken.get() > 0, "something must have been taken");
     let refused = refused.into_inner();
     assert!(refused.len() >= 5, "only these refusals were seen: {refused:?}");
+}
+
+/// Found by the test above: neither edit touches a byte that was signed.
+#[test]
+fn the_last_line_feed_and_the_unsigned_comment_of_a_bundle_prove_nothing() {
+    let publisher = Publisher::new("unused").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    assert!(publish(directory.path(), &publisher, b"a binary", &Deed::Nothing));
+    let pointer = fs::read(publisher.dir(directory.path()).pointer()).unwrap();
+    let cut = &pointer[..pointer.len() - 1];
+    let comment = String::from_utf8(pointer.clone()).unwrap().replace("signed with fetchd", "signed with nothing");
+    assert!(cut != pointer && comment.as_bytes() != pointer, "both must be edits");
+    for edited in [cut, comment.as_bytes()] {
+        assert_eq!(signed_parts(edited), signed_parts(&pointer));
+    }
+    let tail = &pointer[..pointer.len() - 2];
+    assert_eq!(signed_parts(tail), None, "without its brace it is no bundle");
 }
 
 #[test]
