@@ -23,6 +23,8 @@ pub enum Kind {
     Incomplete,
     /// No connection, a time-out, a server error.
     Unreachable,
+    /// A document is larger than any honest one.
+    TooLarge,
     /// The URL or an option cannot work, however often it is tried.
     Misconfigured,
     /// Anything else.

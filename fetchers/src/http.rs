@@ -130,7 +130,9 @@ impl HttpFetcher {
         }
         if is_document(self.url.path()) {
             let limit = grouped(DOCUMENT_LIMIT);
-            return Err(self.error(Kind::Other, format!("is larger than {limit} bytes, the most a document may have")));
+            return Err(
+                self.error(Kind::TooLarge, format!("is larger than {limit} bytes, the most a document may have"))
+            );
         }
         Ok(None)
     }

@@ -180,6 +180,8 @@ async fn sidecar(fetcher: &dyn Fetcher, release: &Release, name: &AssetName) -> 
         Err(FetchFailure::Source { kind: Kind::NotFound, .. }) => {
             Err(FetchFailure::NotReady { asset: name.to_string() })
         }
+        // No verifier would read it: refused as one that cannot be read, not as a source that cannot be reached.
+        Err(FetchFailure::DocumentTooLarge { name, limit }) => Err(FetchFailure::SignatureTooLarge { name, limit }),
         other => other,
     }
 }

@@ -384,7 +384,7 @@ pub const CASES: &[Case] = &[
 ];
 
 /// A fetch of it ends before there is anything to read.
-const TOO_LARGE: Verdict = Verdict::fetch(23, "source.document_too_large");
+const TOO_LARGE: Verdict = Verdict::fetch(20, "signature.malformed");
 
 fn payload_flipped(maker: &Maker) -> Files {
     maker.tampered(|bundle| {

@@ -35,7 +35,7 @@ pub(super) fn document(place: &Place, expected: &Revision) -> Result<Bytes, Fetc
     let (file, revision, size) = open(place)?;
     if size > DOCUMENT_LIMIT {
         let (size, limit) = (options::grouped(size), options::grouped(DOCUMENT_LIMIT));
-        return Err(place.error(Kind::Other, format!("is {size} bytes; a document is at most {limit} bytes")));
+        return Err(place.error(Kind::TooLarge, format!("is {size} bytes; a document is at most {limit} bytes")));
     }
     let mut bytes = Vec::new();
     (&file).take(DOCUMENT_LIMIT + 1).read_to_end(&mut bytes).map_err(|error| place.failed(error))?;

@@ -64,7 +64,7 @@ impl S3Fetcher {
         let mut mark = Mark::of(answer.e_tag(), answer.version_id());
         let too_large = || {
             let limit = grouped(DOCUMENT_LIMIT);
-            self.error(Kind::Other, format!("is larger than {limit} bytes, the most a document may have"))
+            self.error(Kind::TooLarge, format!("is larger than {limit} bytes, the most a document may have"))
         };
         let announced = answer.content_length().and_then(|size| u64::try_from(size).ok());
         if announced.is_some_and(|size| size > DOCUMENT_LIMIT) {

@@ -76,9 +76,17 @@ pub enum FetchFailure {
         /// The limit.
         limit: Duration,
     },
-    /// A manifest or a signature is larger than any honest one.
+    /// A manifest or a list of checksums is larger than any honest one.
     #[error("`{name}` is larger than {limit} bytes")]
     DocumentTooLarge {
+        /// The file.
+        name: String,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// A signature file is larger than any that could be read.
+    #[error("the signature `{name}` is larger than {limit} bytes")]
+    SignatureTooLarge {
         /// The file.
         name: String,
         /// The limit in bytes.
@@ -168,13 +176,13 @@ pub enum FetchFailure {
 impl FetchFailure {
     /// Whether and when the same job makes sense again.
     ///
-    /// `Soon` means after the caller's own backoff. Content that does not match what was signed is
+    /// `Soon` means after the caller's own backoff. Content that no signature can save is
     /// `Never`: the same release will not get better, the next poll may find another one.
     pub fn retry(&self) -> Retry {
         match self {
             FetchFailure::Source { kind: Kind::Misconfigured, .. } | FetchFailure::Ambiguous { .. } => Retry::Never,
             FetchFailure::Source { retry_after: Some(wait), .. } => Retry::After(*wait),
-            _ if self.exit() == Exit::Content => Retry::Never,
+            _ if matches!(self.exit(), Exit::Content | Exit::Trust) => Retry::Never,
             _ => Retry::Soon,
         }
     }
@@ -247,6 +255,7 @@ impl Failure for FetchFailure {
             FetchFailure::Claim { .. } => "download.claim",
             FetchFailure::PollDeadline { .. } => "source.deadline",
             FetchFailure::DocumentTooLarge { .. } => "source.document_too_large",
+            FetchFailure::SignatureTooLarge { .. } => "signature.malformed",
             FetchFailure::Stalled { .. } => "download.stalled",
             FetchFailure::TooSlow { .. } => "download.too_slow",
             FetchFailure::DownloadDeadline { .. } => "download.deadline",
@@ -265,6 +274,8 @@ impl Failure for FetchFailure {
     fn exit(&self) -> Exit {
         match self {
             FetchFailure::Source { kind: Kind::Throttled, .. } => Exit::Throttled,
+            FetchFailure::SignatureTooLarge { .. } => Exit::Trust,
+            FetchFailure::Source { kind: Kind::TooLarge, .. } => Exit::Content,
             FetchFailure::Source { kind: Kind::Misconfigured, .. }
             | FetchFailure::Ambiguous { .. }
             | FetchFailure::Worker(WorkerFault::Hardening { .. }) => Exit::Usage,
@@ -344,6 +355,8 @@ fn source_code(kind: Kind) -> &'static str {
         Kind::Changed => "source.changed",
         Kind::Incomplete => "source.incomplete",
         Kind::Unreachable => "source.unreachable",
+        // Whoever notices it first, fetcher or worker, it is the same to whoever reads the code.
+        Kind::TooLarge => "source.document_too_large",
         Kind::Misconfigured => "source.misconfigured",
         _ => "source.other",
     }

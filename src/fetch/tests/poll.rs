@@ -61,6 +61,14 @@ fn a_document_beyond_its_limit_is_refused() {
 }
 
 #[test]
+fn a_signature_beyond_its_limit_is_refused_as_one() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("app.minisig"), vec![b'x'; 16 * 1024 + 1]).unwrap();
+    let failure = run(&job(directory.path(), sidecar(), &[])).unwrap_err();
+    assert_eq!((failure.code(), failure.exit()), ("signature.malformed", Exit::Trust));
+}
+
+#[test]
 fn a_signature_is_fetched_by_its_name_and_may_not_be_there_yet() {
     let directory = tempfile::tempdir().unwrap();
     let job = job(directory.path(), sidecar(), &[]);

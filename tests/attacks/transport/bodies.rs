@@ -36,13 +36,13 @@ pub const ENDLESS: Case = Case {
         Play::Act {
             variant: "bundle-without-end",
             over: Carry::HTTP,
-            verdict: Verdict::fetch(30, "source.other"),
+            verdict: Verdict::fetch(23, "source.document_too_large"),
             act: bundle_without_end,
         },
         Play::Act {
             variant: "signature-without-end",
             over: Carry::HTTP,
-            verdict: Verdict::fetch(23, "source.document_too_large"),
+            verdict: Verdict::fetch(20, "signature.malformed"),
             act: signature_without_end,
         },
     ],

@@ -25,16 +25,7 @@ pub const MALFORMED: Case = Case {
         },
         Play::Act {
             variant: "bundle-of-600-kib",
-            over: &[Carry::File, Carry::Http, Carry::S3],
-            verdict: Verdict::fetch(30, "source.other"),
-            act: |bench, verdict| {
-                let files = long_bundle(&bench.maker);
-                shown(bench, &files, verdict);
-            },
-        },
-        Play::Act {
-            variant: "asset-of-600-kib",
-            over: Carry::GITHUB,
+            over: Carry::EVERY,
             verdict: Verdict::fetch(23, "source.document_too_large"),
             act: |bench, verdict| {
                 let files = long_bundle(&bench.maker);
