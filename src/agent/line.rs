@@ -84,7 +84,8 @@ impl Line {
         if let Some(held) = self.follow_keys(&offered, now, attend)? {
             return Ok(Outcome::Held(held.into()));
         }
-        let manifest = self.wanted.read(&offered, self.install.typed(), now)?;
+        let asking = Asking { worker: &mut *self.worker, attend };
+        let (offered, manifest) = self.wanted.read_whole(offered, self.install.typed(), now, asking)?;
         if let Some(stale) = self.admit(&manifest, &offered)? {
             return Ok(Outcome::Stale(stale.into()));
         }

@@ -10,7 +10,7 @@ use super::follow::Asking;
 use super::outcome::{Outcome, PassFailure};
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
-use crate::failure::{Exit, Reported};
+use crate::failure::{Exit, Failure as _, Reported};
 use crate::fetch::{AssetPattern, Attend, Limits, Meant, NotReady, Offered, PollJob, PollReply, Source, Want, Worker};
 use crate::install::{Installed, owner_only};
 use crate::state::Record;
@@ -93,11 +93,12 @@ impl Wanted {
             Found::Same(_) => return Ok(Outcome::Unchanged),
             Found::Nothing(outcome) => return Ok(outcome),
         };
-        let asking = Asking { worker, attend };
+        let asking = Asking { worker: &mut *worker, attend: &mut *attend };
         if let Some(held) = self.follow(&offered.release, record, now, asking, |_, _| Ok(()))? {
             return Ok(Outcome::Held(held.into()));
         }
-        let manifest = self.read(&offered, program, now)?;
+        let asking = Asking { worker, attend };
+        let (_, manifest) = self.read_whole(offered, program, now, asking)?;
         if let Admitted::Stale(why) = trust::admit(&manifest, &mut record.clone())? {
             return Ok(Outcome::Stale(why.into()));
         }
@@ -150,6 +151,34 @@ impl Wanted {
             asset: Some(&offered.asset),
         };
         Ok(trust::read(&offer, &self.trust, &self.expect, now)?)
+    }
+
+    /// Release → Manifest, where the manifest and its signature may be two files. They cannot be replaced at once: if the
+    /// one does not fit the other, both are asked for again, once.
+    ///
+    /// Returns the offer that was read.
+    pub(super) fn read_whole(
+        &self,
+        offered: Box<Offered>,
+        program: &Path,
+        now: Timestamp,
+        asking: Asking<'_>,
+    ) -> Result<(Box<Offered>, Manifest), PassFailure> {
+        let failure = match self.read(&offered, program, now) {
+            Ok(manifest) => return Ok((offered, manifest)),
+            Err(failure) => failure,
+        };
+        let two_files = offered.document.is_some() && offered.signature.is_some();
+        if !two_files || !failure.code().starts_with("signature.") {
+            return Err(failure);
+        }
+        match self.poll(asking.worker, None, asking.attend)? {
+            Found::Offer(again) => {
+                let manifest = self.read(&again, program, now)?;
+                Ok((again, manifest))
+            }
+            Found::Same(_) | Found::Nothing(_) => Err(failure),
+        }
     }
 
     pub(super) fn policy(&self, running: Option<&Running>, force: bool) -> Policy {

@@ -293,7 +293,7 @@ fn signature(settings: &Effective, url: &Url) -> Signature {
         Some("bundle") => Signature::Bundle,
         Some("plain") => Signature::Plain,
         Some(_) => Signature::Bound,
-        None if url.path().ends_with(".fetchd") => Signature::Bundle,
+        None if url.path().ends_with(".fetchd") || url.path().ends_with(".json") => Signature::Bundle,
         None => Signature::Bound,
     }
 }

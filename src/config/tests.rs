@@ -103,6 +103,7 @@ fn the_defaults_are_those_of_the_documents() {
 fn the_kind_of_signature_follows_the_source() {
     for (source, set, wanted) in [
         ("https://a/web/stable.fetchd", "", Signature::Bundle),
+        ("https://a/web/manifest.json", "", Signature::Bundle),
         ("https://a/web/stable.fetchd?x=y", "", Signature::Bundle),
         ("https://a/web", "", Signature::Bound),
         ("https://a/web", "signature = \"plain\"", Signature::Plain),

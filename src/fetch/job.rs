@@ -154,7 +154,8 @@ pub struct Offered {
     /// The manifest, at most [`DOCUMENT_LIMIT`] bytes; present for [`Want::Document`].
     #[serde(with = "text")]
     pub document: Option<Vec<u8>>,
-    /// The signature file, at most [`SIGNATURE_LIMIT`] bytes; present for [`Want::Sidecar`].
+    /// The signature file, at most [`SIGNATURE_LIMIT`] bytes; present for [`Want::Sidecar`], and where the manifest is no
+    /// bundle.
     #[serde(with = "text")]
     pub signature: Option<Vec<u8>>,
 }

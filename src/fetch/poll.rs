@@ -3,6 +3,8 @@
 use bytes::Bytes;
 use fetchd_fetchers::{AssetName, Body, Fetcher, Kind, Polled, Registry, Release, Start};
 use futures_util::StreamExt as _;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tracing::subscriber::{NoSubscriber, with_default};
 
 use super::asset::{NoChoice, is_there, lists, sums_of};
@@ -74,7 +76,13 @@ async fn ask(registry: &Registry, job: &PollJob) -> Result<PollReply, FetchFailu
             Err(FetchFailure::Source { kind: Kind::NotFound, .. }) if lists(&release) => {
                 return Ok(not_ready(&release, format!("`{asset}`")));
             }
-            read => document = Some(read?),
+            read => {
+                let read = read?;
+                if is_bare(&asset, &read) {
+                    signature = Some(sidecar(&*fetcher, &release, &sidecar_name(&asset)?).await?);
+                }
+                document = Some(read);
+            }
         },
         Want::Sidecar => {
             let name = sidecar_name(&asset)?;
@@ -168,6 +176,19 @@ async fn manifest(
         Some(bytes) if release.assets.iter().all(|shown| shown.name == *asset) => Ok(bytes.to_vec()),
         _ => small(fetcher, release, asset, DOCUMENT_LIMIT).await,
     }
+}
+
+/// Whether this is a manifest as it was signed, whose signature is a file of its own, and no bundle.
+///
+/// Only decides what is asked for next: the verifier reads nothing before a signature holds.
+fn is_bare(asset: &AssetName, document: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Marked {
+        #[serde(default)]
+        fetchd: Option<IgnoredAny>,
+    }
+    asset.as_str().ends_with(".json")
+        && serde_json::from_slice::<Marked>(document).is_ok_and(|marked| marked.fetchd.is_none())
 }
 
 fn sidecar_name(asset: &AssetName) -> Result<AssetName, FetchFailure> {

@@ -104,12 +104,12 @@ pub(super) const ROWS: &[Setting] = &[
     Setting {
         key: "signature",
         kind: Kind::Choice(&["bundle", "bound", "plain"]),
-        default: Preset::Derived("`bundle` if the source's path ends in `.fetchd`, else `bound`"),
+        default: Preset::Derived("`bundle` if the source's path ends in `.fetchd` or `.json`, else `bound`"),
         value_name: "MODE",
         example: "bound",
         doc: "What is signed, and how",
-        long: "`bundle`: one file holds a signed manifest of all releases of a channel. `bound`: each artifact has a \
-               `.minisig` whose trusted comment names product, version and target. `plain`: each artifact has any \
+        long: "`bundle`: one file holds a signed manifest of all releases of a channel, or two do, `NAME.json` and \
+               `NAME.json.minisig`. `bound`: each artifact has a `.minisig` whose trusted comment names product, version and target. `plain`: each artifact has any \
                minisign signature; the version is then only what the binary prints.",
         group: Group::Trust,
         scope: Scope::Trust,
