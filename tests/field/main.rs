@@ -6,8 +6,12 @@
 mod site;
 
 mod bench;
+mod booted;
 mod container;
 mod deploy;
 mod languages;
+mod logging;
 mod machine;
+mod package;
 mod supervisord;
+mod systemd;
