@@ -92,8 +92,8 @@ impl Generation {
         spawn.argv[0] = options.program.clone().into_os_string();
         spawn.cwd = options.directory.clone();
         let elsewhere = options.directory.is_some();
-        let passed = |name: &std::ffi::OsStr| !is_ours(name) && !(elsewhere && name == "PWD");
-        spawn.env = std::env::vars_os().filter(|(name, _)| passed(name)).collect();
+        let replaced = |name: &std::ffi::OsStr| is_ours(name) || elsewhere && name == "PWD";
+        spawn.env = std::env::vars_os().filter(|(name, _)| !replaced(name)).collect();
         let contract = contract(number, &launch, options, listeners, notify);
         spawn.env.extend(contract.into_iter().map(|(name, value)| (name.into(), value.into())));
         spawn.pid_variable = (!listeners.is_empty()).then(|| "LISTEN_PID".to_owned());
