@@ -1,6 +1,7 @@
 //! How the service is run, and how a new process takes over.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use url::{Host, Url};
@@ -15,6 +16,8 @@ use crate::units;
 /// How the service is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Serve {
+    /// The service's working directory, absolute, symlinks left alone; `None`: the supervisor's own.
+    pub directory: Option<PathBuf>,
     /// The sockets to hold, in their order; names and addresses are unique.
     pub listen: Vec<Listen>,
     /// Who brings a new binary to life.
@@ -114,6 +117,7 @@ pub(super) fn serve(settings: &Effective) -> Result<Serve, ConfigError> {
         return Err(settings.wrong("crash.backoff_max", message));
     }
     Ok(Serve {
+        directory: settings.path("directory"),
         listen: listen(settings)?,
         restart: match settings.text("restart") {
             Some("none") => Restart::None,

@@ -6,6 +6,7 @@
 mod client;
 #[cfg(all(debug_assertions, feature = "cli", feature = "http"))]
 pub(crate) mod fuzz;
+mod peer;
 mod server;
 
 use std::path::{Path, PathBuf};

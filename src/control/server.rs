@@ -12,7 +12,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::{LONGEST_LINE, Line, PATIENCE, Request, Status};
+use super::{LONGEST_LINE, Line, PATIENCE, Request, Status, peer};
 use crate::agent::{Message, Post, Reply, Shown};
 
 /// What the server answers from.
@@ -141,8 +141,8 @@ impl Drop for Waiting<'_> {
 
 /// The directory's mode keeps others out; this holds even where it was loosened by hand.
 fn is_owner(stream: &UnixStream) -> bool {
-    let us = rustix::process::geteuid();
-    rustix::net::sockopt::socket_peercred(stream).is_ok_and(|peer| peer.uid == us || peer.uid.is_root())
+    let us = rustix::process::geteuid().as_raw();
+    peer::user(stream).is_ok_and(|user| user == us || user == 0)
 }
 
 fn serve(stream: &Arc<UnixStream>, backend: &Backend, clients: &Clients) -> io::Result<()> {

@@ -6,6 +6,7 @@ pub mod setup;
 mod signals;
 pub mod worker;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, PipeReader, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -224,12 +225,18 @@ fn without_updates(config: &Config) -> Result<Launch, Reported> {
 /// What systemd passed, by name, and the rest bound here.
 fn listeners(config: &Config, inherited: Vec<crate::service::Listener>) -> Result<Vec<Listener>, Reported> {
     let mut adopted = Vec::new();
+    let mut seen = HashSet::new();
     for listener in inherited {
         let name = listener.name().to_owned();
         let socket = match listener.into_socket() {
             Socket::Tcp(socket) => OwnedFd::from(socket),
             Socket::Unix(socket) => OwnedFd::from(socket),
         };
+        // After a crash the same one comes from its socket unit and from the descriptor store.
+        let stat = rustix::fs::fstat(&socket).map_err(|e| start_failure("start.inherited", &io::Error::from(e)))?;
+        if !seen.insert((stat.st_dev, stat.st_ino)) {
+            continue;
+        }
         adopted.push(Listener::adopt(name, socket).map_err(|e| start_failure("start.inherited", &e))?);
     }
     let mut listeners = Vec::new();

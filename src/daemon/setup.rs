@@ -167,6 +167,7 @@ pub fn options(config: &Config) -> Result<Options, Reported> {
     };
     Ok(Options {
         program: config.program.path.clone(),
+        directory: serve.directory.clone(),
         arguments: config.program.args.iter().map(Into::into).collect(),
         ready: match &serve.ready {
             config::Ready::Notify => Ready::Notify,

@@ -30,6 +30,14 @@ pub enum HandoffError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// The service's working directory cannot be entered: not the release's fault, whose bytes are what they should be.
+    #[error("the working directory `{}` cannot be entered", directory.display())]
+    Directory {
+        /// As it is configured.
+        directory: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// It exited before it said that it is ready.
     #[error("the new process {status} before it was ready{}", tail(stderr))]
     ExitedBeforeReady {
@@ -105,6 +113,7 @@ impl HandoffError {
         !matches!(
             self,
             HandoffError::Spawn { .. }
+                | HandoffError::Directory { .. }
                 | HandoffError::Changed { .. }
                 | HandoffError::Busy
                 | HandoffError::Stopping
@@ -119,6 +128,7 @@ impl Failure for HandoffError {
             HandoffError::Exec { .. } => "handoff.exec",
             HandoffError::Spawn { .. } => "handoff.spawn",
             HandoffError::Changed { .. } => "handoff.changed",
+            HandoffError::Directory { .. } => "handoff.directory",
             HandoffError::ExitedBeforeReady { .. } => "handoff.exited",
             HandoffError::Rejected { .. } => "handoff.rejected",
             HandoffError::ReadyDeadline { .. } => "handoff.not_ready",
@@ -140,6 +150,7 @@ impl Failure for HandoffError {
         let hint = match self {
             HandoffError::Exec { .. } => "check that the release was built for this machine and is not damaged",
             HandoffError::Spawn { .. } => "free memory or raise the process limit; fetchd will try again",
+            HandoffError::Directory { .. } => "create it, or set another `directory`; fetchd will try again",
             HandoffError::Changed { .. } => "somebody else writes to this path; publish releases instead",
             HandoffError::ReadyDeadline { .. } => {
                 "the program must send READY=1 to $NOTIFY_SOCKET; for one that cannot, set `ready = \"alive:2s\"`"

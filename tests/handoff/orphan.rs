@@ -3,11 +3,11 @@
 use std::net::TcpStream;
 
 use fetchd::load::Load;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::bench::{Orphan, gone, load, open_sockets, plain, script, serves_from, tcp};
 use crate::programs::SERVER;
-use crate::site::{Site, Supervised, get, is_alive, wait_until};
+use crate::site::{PATIENCE, Site, Supervised, get, is_alive, wait_until};
 
 /// Sends a request of two seconds, waits until `pid` has it, and kills the supervisor.
 fn kill_with_a_request_on_its_way(fetchd: &mut Supervised<'_>, load: &Load, pid: u32) -> fetchd::load::SlowRequest {
@@ -56,5 +56,28 @@ fn a_service_that_logs_meanwhile_is_not_ended_by_its_broken_pipe() {
     // It writes 200 kB, three times what a pipe usually holds, and nobody reads them any more.
     let answer = slow.wait().expect("the request was answered");
     assert_eq!(answer.pid, pid);
+    gone(pid);
+}
+
+#[test]
+fn a_service_that_is_to_be_kept_serves_on_without_its_supervisor() {
+    let site = Site::new();
+    let mut fetchd = site.run(&["--on-supervisor-death", "keep"]);
+    let address = fetchd.address();
+    let (_, pid) = serves_from(&mut fetchd, 1);
+    let _orphan = Orphan(pid);
+    let load = load(tcp(address), 2, 2);
+    load.wait_for_version("1.0.0", PATIENCE).unwrap();
+    fetchd.signal(Signal::KILL);
+    assert_eq!(fetchd.wait_for_end().code(), None);
+    // Answers to requests that were sent after its end.
+    for _ in 0..20 {
+        load.wait_for_version("1.0.0", PATIENCE).unwrap();
+    }
+    assert!(get(address, "/").unwrap().contains(&format!("\"pid\":{pid}")));
+    let report = load.stop();
+    assert_eq!(report.totals.failed.total(), 0, "{:?}", report.totals);
+    // Nobody is left to tell it, but anybody may: SIGTERM is a drain as ever.
+    kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::TERM).unwrap();
     gone(pid);
 }

@@ -198,7 +198,8 @@ pub(super) const ROWS: &[Setting] = &[
         default: Preset::Value("false"),
         value_name: "BOOL",
         doc: "Take a lower version than the one that runs",
-        long: "Never below the manifest's `min_version`, and never a replayed manifest.",
+        long: "Never below the manifest's `min_version`, and never a replayed manifest. With `trust = \"owner\"` it \
+               is not asked for: a deploy job that points back means just that.",
         group: Group::Policy,
         ..BASE
     },

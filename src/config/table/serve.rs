@@ -41,6 +41,18 @@ pub(super) const SERVICE: &[Setting] = &[
         ..BASE
     },
     Setting {
+        key: "directory",
+        kind: Kind::Path,
+        default: Preset::Derived("the directory in which fetchd was started"),
+        value_name: "DIR",
+        example: "/srv/web/current",
+        doc: "The service's working directory",
+        long: "Entered anew by each process, symlinks and all: where it leads through a `current` that moves, each \
+               process works in the release that is current when it starts. It is the service's `PWD`, too.",
+        scope: Scope::Run,
+        ..BASE
+    },
+    Setting {
         key: "listen",
         kind: Kind::List,
         default: Preset::Derived("none: only the sockets that systemd passes, if any"),

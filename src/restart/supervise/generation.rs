@@ -88,7 +88,12 @@ impl Generation {
         let tail = if options.capture_stderr { Some(Tail::start().map_err(no_process)?) } else { None };
 
         let mut spawn = Spawn::new(&launch.program, options.arguments.iter().cloned());
-        spawn.env = std::env::vars_os().filter(|(name, _)| !is_ours(name)).collect();
+        // Which copy is started is our business: what a service finds beside its own name is what the operator put there.
+        spawn.argv[0] = options.program.clone().into_os_string();
+        spawn.cwd = options.directory.clone();
+        let elsewhere = options.directory.is_some();
+        let replaced = |name: &std::ffi::OsStr| is_ours(name) || elsewhere && name == "PWD";
+        spawn.env = std::env::vars_os().filter(|(name, _)| !replaced(name)).collect();
         let contract = contract(number, &launch, options, listeners, notify);
         spawn.env.extend(contract.into_iter().map(|(name, value)| (name.into(), value.into())));
         spawn.pid_variable = (!listeners.is_empty()).then(|| "LISTEN_PID".to_owned());
@@ -102,10 +107,12 @@ impl Generation {
                 e.errno(),
                 libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::EIO | libc::ETIMEDOUT | libc::ETXTBSY
             );
-            if e.step() == SpawnStep::Exec && !machine {
-                HandoffError::Exec { program: launch.program.clone(), source }
-            } else {
-                no_process(io::Error::new(source.kind(), e))
+            match (e.step(), &options.directory) {
+                (SpawnStep::Exec, _) if !machine => HandoffError::Exec { program: launch.program.clone(), source },
+                (SpawnStep::WorkingDirectory, Some(directory)) => {
+                    HandoffError::Directory { directory: directory.clone(), source }
+                }
+                _ => no_process(io::Error::new(source.kind(), e)),
             }
         })?;
         Ok(Generation {
@@ -299,6 +306,10 @@ fn contract(
     if !listeners.is_empty() {
         variables.push(("LISTEN_FDS", listeners.len().to_string()));
         variables.push(("LISTEN_FDNAMES", names.join(":")));
+    }
+    if let Some(directory) = &options.directory {
+        // As a shell's `cd` sets it: the way there, which the kernel does not remember.
+        variables.push(("PWD", directory.display().to_string()));
     }
     if let Some(version) = &launch.version {
         variables.push(("FETCHD_VERSION", version.to_string()));

@@ -34,8 +34,10 @@ pub struct Health {
 /// What the supervisor needs to know about its service.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The program as configured, for `FETCHD_PROGRAM`.
+    /// The program as configured, for `FETCHD_PROGRAM` and as the zeroth argument.
     pub program: PathBuf,
+    /// The directory each process enters at its start, whatever it leads to then; `None`: the supervisor's own.
+    pub directory: Option<PathBuf>,
     /// Its arguments.
     pub arguments: Vec<OsString>,
     /// How it says that it is ready.
