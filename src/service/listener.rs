@@ -143,6 +143,11 @@ impl Listener {
         self.socket
     }
 
+    /// The socket, still with its name.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
     #[cfg(feature = "hyper")]
     pub(super) fn parts(self) -> (String, Socket, bool) {
         (self.name, self.socket, self.inherited)

@@ -20,6 +20,8 @@
 //! The module imports nothing else of the crate and has no asynchronous runtime, TLS or HTTP
 //! below it. The feature `hyper` adds `http`, the drain for hyper and axum servers.
 
+pub mod blocking;
+mod connections;
 mod control;
 mod environment;
 #[cfg(all(debug_assertions, feature = "cli", feature = "http"))]
@@ -30,7 +32,8 @@ mod inherit;
 mod listener;
 mod notify;
 
-pub use control::{Control, Message};
+pub use connections::{Connection, Connections, Next};
+pub use control::{Control, Message, OnSupervisorDeath};
 pub use environment::Environment;
 pub use inherit::{InheritError, Inherited};
 pub use listener::{Address, BACKLOG, ListenError, Listener, Socket};

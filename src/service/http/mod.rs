@@ -38,11 +38,14 @@ mod answer;
 mod connection;
 mod control;
 mod drain;
+#[cfg(feature = "http2")]
+mod http2;
 mod run;
 mod server;
 mod stream;
 
+pub use super::OnSupervisorDeath;
 pub use control::ControlStream;
 pub use drain::{Handle, Phase};
-pub use run::{OnSupervisorDeath, run_until_drained, run_until_drained_with};
+pub use run::{run_until_drained, run_until_drained_with};
 pub use server::{Server, Summary};
