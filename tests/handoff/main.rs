@@ -2,6 +2,8 @@
 //! service and with systemd holds.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "functions beside the tests fail as the tests do")]
 
+#[path = "../support/http2.rs"]
+mod http2;
 #[path = "../support/site.rs"]
 mod site;
 
@@ -13,6 +15,7 @@ mod endurance;
 mod load;
 mod orphan;
 mod programs;
+mod services;
 mod signals;
 mod sockets;
 mod systemd;

@@ -1,0 +1,115 @@
+//! The examples in `examples/services`, one for each way to write a server, handed over under load.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use rustix::process::Signal;
+
+use crate::bench::{load, plain, room_to_drain, serves_from, settled, tcp};
+use crate::http2::{Http2Load, Kind};
+use crate::site::{FETCHD, Site, Supervised, wait_until};
+
+/// An example, as cargo built it beside the tests.
+fn example(name: &str) -> PathBuf {
+    let path = Path::new(FETCHD).parent().unwrap().join("examples").join(name);
+    assert!(
+        path.is_file(),
+        "`{}` is missing: `cargo test --workspace` builds it, `cargo test --test NAME` does not; run `cargo build \
+         --workspace --examples`",
+        path.display()
+    );
+    path
+}
+
+/// Hands over `count` times by SIGUSR2; each time the service is another process. Returns them all, oldest first.
+#[track_caller]
+fn hand_over(fetchd: &mut Supervised<'_>, count: u64, mut each: impl FnMut(u32)) -> Vec<u32> {
+    let mut pids = vec![serves_from(fetchd, 1).1];
+    each(pids[0]);
+    for number in 2..=count + 1 {
+        room_to_drain(fetchd);
+        fetchd.signal(Signal::USR2);
+        let (_, pid) = serves_from(fetchd, number);
+        assert!(!pids.contains(&pid), "{pid} of {pids:?}");
+        each(pid);
+        pids.push(pid);
+    }
+    pids
+}
+
+/// Ten handoffs with eight clients that open a connection for each request and eight that keep theirs and send
+/// without looking; a request that takes 2 s is in flight each time.
+#[track_caller]
+fn loses_nothing_over_http1(name: &str) {
+    let site = Site::empty();
+    let mut fetchd = site.supervise(plain(&site, &[], &example(name), &[]));
+    let load = load(tcp(fetchd.address()), 8, 8);
+    let mut slow = Vec::new();
+    let pids = hand_over(&mut fetchd, 10, |pid| {
+        wait_until("it answers", || load.snapshot().versions.iter().any(|seen| seen.pid == pid));
+        slow.push(load.slow_request(std::time::Duration::from_secs(2)));
+    });
+    for slow in slow {
+        slow.wait().expect("the slow request was answered");
+    }
+    settled(&mut fetchd);
+    let report = load.stop();
+    assert_eq!(report.totals.failed.total(), 0, "{:?}\n{}", report.totals, fetchd.log());
+    assert_eq!(report.versions.len(), pids.len(), "each generation answered something");
+    assert_eq!(fetchd.stop().code(), Some(0));
+}
+
+/// Twenty handoffs with four connections of eight streams each.
+#[track_caller]
+fn loses_nothing_over_http2(name: &str, kind: Kind, more: &[&str]) {
+    let site = Site::empty();
+    let mut fetchd = site.supervise(plain(&site, more, &example(name), &[]));
+    let address: SocketAddr = fetchd.address();
+    let load = Http2Load::start(address, kind, 4, 8);
+    let pids = hand_over(&mut fetchd, 20, |pid| load.wait_for(pid));
+    settled(&mut fetchd);
+    let tally = load.stop();
+    assert!(tally.failed.is_empty(), "{tally:?}\n{}", fetchd.log());
+    assert!(pids.iter().all(|pid| tally.pids.contains_key(pid)), "{tally:?}");
+    assert_eq!(fetchd.stop().code(), Some(0));
+}
+
+#[test]
+fn threads_of_the_standard_library() {
+    loses_nothing_over_http1("service-std");
+}
+
+#[test]
+fn tokio_alone() {
+    loses_nothing_over_http1("service-tokio");
+}
+
+#[test]
+fn hyper_over_http1() {
+    loses_nothing_over_http1("service-hyper");
+}
+
+#[test]
+fn hyper_over_http2() {
+    loses_nothing_over_http2("service-hyper", Kind::Http, &[]);
+}
+
+#[test]
+fn axum_over_http1() {
+    loses_nothing_over_http1("service-axum");
+}
+
+#[test]
+fn axum_over_http2() {
+    loses_nothing_over_http2("service-axum", Kind::Http, &[]);
+}
+
+#[test]
+fn actix_web() {
+    loses_nothing_over_http1("service-actix");
+}
+
+#[test]
+fn tonic() {
+    loses_nothing_over_http2("service-tonic", Kind::Grpc, &["--listen", "grpc=127.0.0.1:0"]);
+}
