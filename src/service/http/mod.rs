@@ -43,6 +43,8 @@ mod http2;
 mod run;
 mod server;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use super::OnSupervisorDeath;
 pub use control::ControlStream;
