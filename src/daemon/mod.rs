@@ -229,6 +229,7 @@ fn listeners(config: &Config, inherited: Vec<crate::service::Listener>) -> Resul
         let socket = match listener.into_socket() {
             Socket::Tcp(socket) => OwnedFd::from(socket),
             Socket::Unix(socket) => OwnedFd::from(socket),
+            Socket::Udp(socket) => OwnedFd::from(socket),
         };
         adopted.push(Listener::adopt(name, socket).map_err(|e| start_failure("start.inherited", &e))?);
     }

@@ -31,6 +31,7 @@ pub mod http;
 mod inherit;
 mod listener;
 mod notify;
+mod relay;
 
 pub use connections::{Connection, Connections, Next};
 pub use control::{Control, Message, OnSupervisorDeath};
@@ -38,3 +39,4 @@ pub use environment::Environment;
 pub use inherit::{InheritError, Inherited};
 pub use listener::{Address, BACKLOG, ListenError, Listener, Socket};
 pub use notify::{Notify, NotifyError};
+pub use relay::Relay;

@@ -10,6 +10,7 @@ mod site;
 mod bench;
 mod contract;
 mod crash;
+mod datagrams;
 mod deadlines;
 mod endurance;
 mod load;

@@ -10,7 +10,7 @@ use crate::http2::{Http2Load, Kind};
 use crate::site::{FETCHD, Site, Supervised, wait_until};
 
 /// An example, as cargo built it beside the tests.
-fn example(name: &str) -> PathBuf {
+pub(crate) fn example(name: &str) -> PathBuf {
     let path = Path::new(FETCHD).parent().unwrap().join("examples").join(name);
     assert!(
         path.is_file(),
@@ -59,14 +59,19 @@ fn loses_nothing_over_http1(name: &str) {
     assert_eq!(fetchd.stop().code(), Some(0));
 }
 
-/// Twenty handoffs with four connections of eight streams each.
+/// Twenty handoffs, or `count`, with four connections of eight streams each.
 #[track_caller]
 fn loses_nothing_over_http2(name: &str, kind: Kind, more: &[&str]) {
+    hands_over_http2(name, kind, more, 20);
+}
+
+#[track_caller]
+fn hands_over_http2(name: &str, kind: Kind, more: &[&str], count: u64) {
     let site = Site::empty();
     let mut fetchd = site.supervise(plain(&site, more, &example(name), &[]));
     let address: SocketAddr = fetchd.address();
     let load = Http2Load::start(address, kind, 4, 8);
-    let pids = hand_over(&mut fetchd, 20, |pid| load.wait_for(pid));
+    let pids = hand_over(&mut fetchd, count, |pid| load.wait_for(pid));
     settled(&mut fetchd);
     let tally = load.stop();
     assert!(tally.failed.is_empty(), "{tally:?}\n{}", fetchd.log());
@@ -112,4 +117,9 @@ fn actix_web() {
 #[test]
 fn tonic() {
     loses_nothing_over_http2("service-tonic", Kind::Grpc, &["--listen", "grpc=127.0.0.1:0"]);
+}
+
+#[test]
+fn two_hundred_handoffs_over_http2() {
+    hands_over_http2("service-hyper", Kind::Http, &["--watch", "0s"], 200);
 }

@@ -50,7 +50,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// A listener could not be prepared, or there are no descriptors left.
+    /// A listener is a UDP socket or could not be prepared, or there are no descriptors left.
     pub fn new(mut inherited: Inherited, listeners: impl IntoIterator<Item = Listener>) -> io::Result<Server> {
         let listeners: Vec<_> = listeners.into_iter().collect();
         for listener in &listeners {
@@ -59,6 +59,7 @@ impl Server {
             match listener.socket() {
                 Socket::Tcp(listener) => listener.set_nonblocking(true)?,
                 Socket::Unix(listener) => listener.set_nonblocking(true)?,
+                Socket::Udp(_) => return Err(no_connections()),
             }
         }
         let environment = inherited.environment();
@@ -277,7 +278,12 @@ fn accept(socket: &Socket) -> io::Result<Stream> {
             Stream::Tcp(stream)
         }),
         Socket::Unix(listener) => listener.accept().map(|(stream, _)| Stream::Unix(stream)),
+        Socket::Udp(_) => Err(no_connections()),
     }
+}
+
+fn no_connections() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "a UDP socket has no connections")
 }
 
 /// The connection failed before it was accepted, or another process took it; the listener is fine.
