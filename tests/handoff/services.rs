@@ -2,12 +2,14 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use fetchd::demo::{Fault, Trailer};
 use rustix::process::Signal;
 
-use crate::bench::{load, plain, room_to_drain, serves_from, settled, tcp};
+use crate::bench::{in_phase, load, plain, room_to_drain, serves_from, settled, tcp};
 use crate::http2::{Http2Load, Kind};
-use crate::site::{FETCHD, Site, Supervised, wait_until};
+use crate::site::{FETCHD, PATIENCE, Site, Supervised, get, wait_until};
 
 /// An example, as cargo built it beside the tests.
 pub(crate) fn example(name: &str) -> PathBuf {
@@ -122,4 +124,49 @@ fn tonic() {
 #[test]
 fn two_hundred_handoffs_over_http2() {
     hands_over_http2("service-hyper", Kind::Http, &["--watch", "0s"], 200);
+}
+
+/// Paused for a release that dies in its watch, the old process accepts again, and at once.
+#[track_caller]
+fn accepts_again_when_its_successor_dies(name: &str) {
+    let site = Site::empty();
+    std::fs::copy(example(name), site.program()).unwrap();
+    let mut fetchd = site.run(&["--watch", "30s"]);
+    let address = fetchd.address();
+    let (_, old) = serves_from(&mut fetchd, 1);
+    site.publish(&Trailer::version("1.1.0").with_fault(Fault::CrashAfterReady));
+    wait_until("the old one is paused", || {
+        let status = fetchd.try_status().unwrap();
+        !in_phase(&status, "paused").is_empty() || !site.record().quarantine.is_empty()
+    });
+    // From here on every request is answered, at first by the one, then by the other; the one that was being
+    // answered when the process died is its own affair.
+    let deadline = Instant::now() + PATIENCE;
+    while !get(address, "/").is_ok_and(|answer| answer.contains(&format!("\"pid\":{old}}}"))) {
+        assert!(Instant::now() < deadline, "{}", fetchd.log());
+    }
+    fetchd.wait_for_event("handoff.failed", "watch.died");
+    assert_eq!(settled(&mut fetchd), (1, old), "it was never restarted");
+    assert!(get(address, "/").unwrap().contains(&format!("\"pid\":{old}}}")));
+    assert_eq!(fetchd.stop().code(), Some(0));
+}
+
+#[test]
+fn threads_accept_again_when_their_successor_dies() {
+    accepts_again_when_its_successor_dies("service-std");
+}
+
+#[test]
+fn hyper_accepts_again_when_its_successor_dies() {
+    accepts_again_when_its_successor_dies("service-hyper");
+}
+
+#[test]
+fn tokio_accepts_again_when_its_successor_dies() {
+    accepts_again_when_its_successor_dies("service-tokio");
+}
+
+#[test]
+fn actix_accepts_again_when_its_successor_dies() {
+    accepts_again_when_its_successor_dies("service-actix");
 }
