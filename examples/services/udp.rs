@@ -108,9 +108,9 @@ impl Sessions {
                 self.open.insert(number, (self.connections.open(), 0));
                 format!("{}-{number}", self.generation)
             }
-            Some((id, word)) => match id.split_once('-').map(|(of, number)| (of.parse(), number.parse())) {
+            Some((id, word)) => match id.split_once('-').map(|(of, number)| (of.parse::<u64>(), number.parse())) {
                 Some((Ok(of), Ok(number))) if of == self.generation => self.session(number, word),
-                Some((Ok(of), Ok::<u64, _>(_))) => match self.relay.pass(of, from, datagram) {
+                Some((Ok(of), Ok(_))) => match self.relay.pass(of, from, datagram) {
                     Ok(()) => return Ok(()),
                     Err(_) => "unknown".to_owned(),
                 },

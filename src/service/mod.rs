@@ -18,7 +18,9 @@
 //! ```
 //!
 //! The module imports nothing else of the crate and has no asynchronous runtime, TLS or HTTP
-//! below it. The feature `hyper` adds `http`, the drain for hyper and axum servers.
+//! below it. [`blocking`] is an accept loop for threads, and the feature `signals` its SIGTERM;
+//! [`Connections`] is for protocols of one's own. The feature `hyper` adds `http`, the drain for
+//! hyper and axum servers, and `http2` the same for clients that speak HTTP/2.
 
 pub mod blocking;
 mod connections;

@@ -30,8 +30,14 @@
 //! the close of an idle connection. No server can remove it; after the lame-duck period
 //! it concerns only clients that sent nothing for that long.
 //!
-//! This is proved in `tests/service.rs`. A connection that was upgraded (a WebSocket) belongs to the
-//! program from then on and is not part of the drain.
+//! HTTP/2 (feature `http2`, recognised by a connection's first bytes) needs no such patience: GOAWAY and a
+//! PING tell the client at once, what it had opened before it answers is served, and nothing is
+//! lost to a race.
+//!
+//! A connection that was upgraded (a WebSocket) belongs to the program from then on, and the drain waits
+//! until its socket is dropped: [`Handle::draining`] says when it is time.
+//!
+//! This is proved in `tests/service.rs` and in `src/service/http/tests.rs`.
 
 mod accept;
 mod answer;
