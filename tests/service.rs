@@ -3,6 +3,8 @@
 
 #[path = "support/activate.rs"]
 mod activate;
+#[path = "service/blocking.rs"]
+mod blocking;
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

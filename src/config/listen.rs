@@ -25,6 +25,8 @@ pub enum Address {
     Tcp(SocketAddr),
     /// A socket in the file system; absolute.
     Unix(PathBuf),
+    /// Datagrams on one address: `udp:127.0.0.1:53`, `udp:[::1]:53`.
+    Udp(SocketAddr),
 }
 
 /// The text is not an address to listen on.
@@ -59,6 +61,9 @@ impl Listen {
                 108.. => return Err(bad("a socket's path has at most 107 bytes")),
                 _ => Address::Unix(path),
             }
+        } else if let Some(address) = address.strip_prefix("udp:") {
+            // One socket for every address would answer from whichever the kernel picks.
+            Address::Udp(address.parse().map_err(|_| bad("write `udp:127.0.0.1:53` or `udp:[::1]:53`"))?)
         } else if let Some(port) = address.strip_prefix(':') {
             Address::Any(port.parse().map_err(|_| bad("the port is a number from 0 to 65535"))?)
         } else {
@@ -74,6 +79,7 @@ impl fmt::Display for Address {
             Address::Any(port) => write!(f, ":{port}"),
             Address::Tcp(address) => address.fmt(f),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Udp(address) => write!(f, "udp:{address}"),
         }
     }
 }
@@ -87,7 +93,8 @@ impl fmt::Display for Listen {
     }
 }
 
-const FORMS: &str = "write `:8080`, `127.0.0.1:8080`, `[::1]:8080` or `unix:/path`; host names are not looked up";
+const FORMS: &str =
+    "write `:8080`, `127.0.0.1:8080`, `[::1]:8080`, `unix:/path` or `udp:127.0.0.1:53`; host names are not looked up";
 
 #[cfg(test)]
 mod tests {
@@ -95,8 +102,16 @@ mod tests {
 
     #[test]
     fn every_form_reads_and_shows_itself() {
-        for text in [":8080", "127.0.0.1:8080", "[::]:80", "[::1]:0", "unix:/run/web.sock", "web=:8080", "a=unix:/x=y"]
-        {
+        for text in [
+            ":8080",
+            "127.0.0.1:8080",
+            "[::]:80",
+            "[::1]:0",
+            "unix:/run/web.sock",
+            "web=:8080",
+            "a=unix:/x=y",
+            "dns=udp:[::1]:53",
+        ] {
             let listen = Listen::parse(text, Path::new("/base")).unwrap();
             assert_eq!(listen.to_string(), text);
         }
@@ -117,6 +132,8 @@ mod tests {
             (":", "0 to 65535"),
             ("::1:80", "0 to 65535"),
             ("unix:", "path is missing"),
+            ("udp::53", "write `udp:127.0.0.1:53`"),
+            ("udp:localhost:53", "write `udp:127.0.0.1:53`"),
             ("unix:@abstract", "abstract"),
             ("=:80", "name"),
             ("a b=:80", "name"),

@@ -231,6 +231,7 @@ fn listeners(config: &Config, inherited: Vec<crate::service::Listener>) -> Resul
         let socket = match listener.into_socket() {
             Socket::Tcp(socket) => OwnedFd::from(socket),
             Socket::Unix(socket) => OwnedFd::from(socket),
+            Socket::Udp(socket) => OwnedFd::from(socket),
         };
         // After a crash the same one comes from its socket unit and from the descriptor store.
         let stat = rustix::fs::fstat(&socket).map_err(|e| start_failure("start.inherited", &io::Error::from(e)))?;

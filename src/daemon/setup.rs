@@ -207,6 +207,7 @@ pub fn listens(config: &Config) -> Vec<supervise::Listen> {
                 Address::Any(port) => supervise::Address::TcpAny(*port),
                 Address::Tcp(address) => supervise::Address::Tcp(*address),
                 Address::Unix(path) => supervise::Address::Unix(path.clone()),
+                Address::Udp(address) => supervise::Address::Udp(*address),
             },
         })
         .collect()

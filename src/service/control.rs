@@ -22,6 +22,24 @@ pub enum Message {
     SupervisorGone,
 }
 
+impl Message {
+    /// What a service allows itself of the supervisor's `deadline`: a tenth of it, at most half a
+    /// second, is kept for leaving in order, so that the process ends by itself and is not killed.
+    pub fn before_the_kill(deadline: Duration) -> Duration {
+        deadline - (deadline / 10).min(Duration::from_millis(500))
+    }
+}
+
+/// What to do when the supervisor has died.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnSupervisorDeath {
+    /// Drain and exit: whoever restarts the supervisor gets the addresses back.
+    #[default]
+    Drain,
+    /// Go on serving.
+    Keep,
+}
+
 /// The service's end of the control descriptor.
 #[derive(Debug)]
 pub struct Control {

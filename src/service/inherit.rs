@@ -47,7 +47,7 @@ pub enum InheritError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// A descriptor is not a listening stream socket over TCP or a Unix path.
+    /// A descriptor is not a listening stream socket over TCP or a Unix path, nor a UDP socket.
     #[error("descriptor {descriptor} (`{name}`) is not a listening socket: {found}")]
     NotListening {
         /// Its number.
@@ -94,7 +94,7 @@ impl Inherited {
     /// owner of the descriptors named there.
     ///
     /// Descriptors are used only if `LISTEN_PID` is this process. Each must be a listening stream
-    /// socket; the control descriptor must be a packet socket.
+    /// socket or a UDP socket; the control descriptor must be a packet socket.
     ///
     /// # Errors
     ///
@@ -184,7 +184,7 @@ impl Inherited {
 
     /// Takes the listeners called `name`, or binds `address` where nothing was passed.
     ///
-    /// `address` is `host:port`, or `unix:/path`. If listeners were passed without names, the
+    /// `address` is `host:port`, `unix:/path` or `udp:host:port`. If listeners were passed without names, the
     /// first of them is taken.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
-//! Listening sockets: inherited or bound here, TCP or Unix.
+//! Listening sockets: inherited or bound here, TCP, Unix or UDP.
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -48,6 +48,8 @@ pub enum Address {
     Tcp(SocketAddr),
     /// A path; `None` for an abstract or unnamed Unix socket.
     Unix(Option<PathBuf>),
+    /// An Internet address for datagrams.
+    Udp(SocketAddr),
 }
 
 impl fmt::Display for Address {
@@ -56,6 +58,7 @@ impl fmt::Display for Address {
             Address::Tcp(address) => write!(f, "{address}"),
             Address::Unix(Some(path)) => write!(f, "unix:{}", path.display()),
             Address::Unix(None) => f.write_str("unix:"),
+            Address::Udp(address) => write!(f, "udp:{address}"),
         }
     }
 }
@@ -68,9 +71,12 @@ pub enum Socket {
     Tcp(TcpListener),
     /// A Unix stream listener.
     Unix(UnixListener),
+    /// A UDP socket. Every generation that has it takes from one queue: see [`Relay`](super::Relay) for
+    /// protocols to which it matters which one reads a datagram.
+    Udp(UdpSocket),
 }
 
-/// A listening socket with its name.
+/// A listening socket with its name; a UDP socket counts as one.
 #[derive(Debug)]
 pub struct Listener {
     name: String,
@@ -82,19 +88,20 @@ impl Listener {
     /// Checks that `socket` listens; `descriptor` is for the error.
     pub(super) fn inherited(socket: OwnedFd, name: String, descriptor: i32) -> Result<Listener, InheritError> {
         match recognise(&socket) {
-            Ok(AddressFamily::UNIX) => {
-                let socket = Socket::Unix(UnixListener::from(socket));
-                Ok(Listener { name, socket, inherited: true })
-            }
-            Ok(_) => {
-                let socket = Socket::Tcp(TcpListener::from(socket));
+            Ok(kind) => {
+                let socket = match kind {
+                    Recognised::Tcp => Socket::Tcp(TcpListener::from(socket)),
+                    Recognised::Unix => Socket::Unix(UnixListener::from(socket)),
+                    Recognised::Udp => Socket::Udp(UdpSocket::from(socket)),
+                };
                 Ok(Listener { name, socket, inherited: true })
             }
             Err(found) => Err(InheritError::NotListening { descriptor, name, found }),
         }
     }
 
-    /// Binds `address` (`host:port`, or `unix:/path`) with a backlog of [`BACKLOG`].
+    /// Binds `address` (`host:port`, `unix:/path`, or `udp:host:port`), the first two with a backlog of
+    /// [`BACKLOG`].
     ///
     /// A Unix path that nobody listens on any more is replaced. The path stays when the
     /// listener is dropped: another process may be listening there.
@@ -103,14 +110,17 @@ impl Listener {
     ///
     /// [`ListenError::Bind`] with the kernel's answer.
     pub fn bind(name: &str, address: &str) -> Result<Listener, ListenError> {
-        let socket = match address.strip_prefix("unix:") {
-            Some(path) => bind_path(Path::new(path)).map(Socket::Unix),
-            None => TcpListener::bind(address).map(Socket::Tcp),
+        let socket = match (address.strip_prefix("unix:"), address.strip_prefix("udp:")) {
+            (Some(path), _) => bind_path(Path::new(path)).map(Socket::Unix),
+            (_, Some(address)) => UdpSocket::bind(address).map(Socket::Udp),
+            _ => TcpListener::bind(address).map(Socket::Tcp),
         };
         let listener = socket.and_then(|socket| {
             let listener = Listener { name: name.to_owned(), socket, inherited: false };
-            // A second `listen` on a listening socket only changes the length of its queue.
-            listen(&listener, BACKLOG)?;
+            if !matches!(listener.socket, Socket::Udp(_)) {
+                // A second `listen` on a listening socket only changes the length of its queue.
+                listen(&listener, BACKLOG)?;
+            }
             Ok(listener)
         });
         listener.map_err(|source| ListenError::Bind { address: address.to_owned(), source })
@@ -135,12 +145,18 @@ impl Listener {
         match &self.socket {
             Socket::Tcp(listener) => listener.local_addr().map(Address::Tcp),
             Socket::Unix(listener) => Ok(Address::Unix(listener.local_addr()?.as_pathname().map(Path::to_path_buf))),
+            Socket::Udp(socket) => socket.local_addr().map(Address::Udp),
         }
     }
 
     /// The socket, to be used without this library's accept loop.
     pub fn into_socket(self) -> Socket {
         self.socket
+    }
+
+    /// The socket, still with its name.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
     }
 
     #[cfg(feature = "hyper")]
@@ -154,29 +170,40 @@ impl AsFd for Listener {
         match &self.socket {
             Socket::Tcp(listener) => listener.as_fd(),
             Socket::Unix(listener) => listener.as_fd(),
+            Socket::Udp(socket) => socket.as_fd(),
         }
     }
 }
 
-/// The address family of a listening stream socket, or what `socket` is instead.
+#[derive(Debug)]
+enum Recognised {
+    Tcp,
+    Unix,
+    Udp,
+}
+
+/// Which kind of listening socket it is, or what `socket` is instead.
 ///
-/// A connected socket passes every check but the second and would fail only at the first accept.
-fn recognise(socket: &OwnedFd) -> Result<AddressFamily, &'static str> {
-    match sockopt::socket_type(socket) {
-        Ok(SocketType::STREAM) => {}
-        Ok(_) => return Err("not a stream socket"),
-        Err(_) => return Err("not a socket"),
-    }
-    match sockopt::socket_acceptconn(socket) {
-        Ok(true) => {}
-        _ => return Err("a socket that does not listen"),
+/// A connected stream socket passes every check but that of listening, and would fail only at the first accept.
+fn recognise(socket: &OwnedFd) -> Result<Recognised, &'static str> {
+    let kind = sockopt::socket_type(socket).map_err(|_| "not a socket")?;
+    let internet = match sockopt::socket_domain(socket) {
+        Ok(AddressFamily::INET | AddressFamily::INET6) => true,
+        Ok(AddressFamily::UNIX) => false,
+        _ => return Err("neither TCP nor UDP nor Unix"),
+    };
+    if kind == SocketType::STREAM && !sockopt::socket_acceptconn(socket).unwrap_or(false) {
+        return Err("a socket that does not listen");
     }
     if rustix::net::getsockname(socket).is_err() {
         return Err("a socket without an address");
     }
-    match sockopt::socket_domain(socket) {
-        Ok(family @ (AddressFamily::INET | AddressFamily::INET6 | AddressFamily::UNIX)) => Ok(family),
-        _ => Err("neither TCP nor Unix"),
+    match (kind, internet) {
+        (SocketType::STREAM, true) => Ok(Recognised::Tcp),
+        (SocketType::STREAM, false) => Ok(Recognised::Unix),
+        (SocketType::DGRAM, true) if rustix::net::getpeername(socket).is_ok() => Err("a connected UDP socket"),
+        (SocketType::DGRAM, true) => Ok(Recognised::Udp),
+        _ => Err("neither a stream nor a UDP socket"),
     }
 }
 
@@ -199,7 +226,7 @@ fn is_abandoned(path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::{TcpStream, UdpSocket};
+    use std::net::TcpStream;
 
     fn refused(socket: impl Into<OwnedFd>) -> &'static str {
         match Listener::inherited(socket.into(), "web".into(), 3) {
@@ -219,11 +246,40 @@ mod tests {
     }
 
     #[test]
+    fn a_udp_socket_is_recognised_and_keeps_its_queue() {
+        let bound = Listener::bind("dns", "udp:127.0.0.1:0").unwrap();
+        let Address::Udp(address) = bound.address().unwrap() else { panic!("{bound:?}") };
+        assert_eq!(bound.address().unwrap().to_string(), format!("udp:{address}"));
+        UdpSocket::bind("127.0.0.1:0").unwrap().send_to(b"early", address).unwrap();
+        let copy = bound.as_fd().try_clone_to_owned().unwrap();
+        drop(bound);
+        let inherited = Listener::inherited(copy, "dns".into(), 3).unwrap();
+        let Socket::Udp(socket) = inherited.into_socket() else { panic!("UDP") };
+        assert_eq!(socket.recv(&mut [0; 16]).unwrap(), 5);
+    }
+
+    #[test]
+    fn a_path_stays_when_its_listener_is_dropped_inherited_or_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("web.sock");
+        let bound = Listener::bind("web", &format!("unix:{}", path.display())).unwrap();
+        let copy = bound.as_fd().try_clone_to_owned().unwrap();
+        drop(Listener::inherited(copy, "web".into(), 3).unwrap());
+        UnixStream::connect(&path).unwrap();
+        drop(bound);
+        assert!(path.exists());
+    }
+
+    #[test]
     fn what_does_not_listen_is_refused() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let connected = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         assert_eq!(refused(connected), "a socket that does not listen");
-        assert_eq!(refused(UdpSocket::bind("127.0.0.1:0").unwrap()), "not a stream socket");
+        let (datagrams, _other) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        assert_eq!(refused(datagrams), "neither a stream nor a UDP socket");
+        let (one, other) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        one.connect(other.local_addr().unwrap()).unwrap();
+        assert_eq!(refused(one), "a connected UDP socket");
         assert_eq!(refused(std::fs::File::open("/dev/null").unwrap()), "not a socket");
     }
 

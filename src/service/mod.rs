@@ -18,8 +18,12 @@
 //! ```
 //!
 //! The module imports nothing else of the crate and has no asynchronous runtime, TLS or HTTP
-//! below it. The feature `hyper` adds `http`, the drain for hyper and axum servers.
+//! below it. [`blocking`] is an accept loop for threads, and the feature `signals` its SIGTERM;
+//! [`Connections`] is for protocols of one's own. The feature `hyper` adds `http`, the drain for
+//! hyper and axum servers, and `http2` the same for clients that speak HTTP/2.
 
+pub mod blocking;
+mod connections;
 mod control;
 mod environment;
 #[cfg(all(debug_assertions, feature = "cli", feature = "http"))]
@@ -29,9 +33,12 @@ pub mod http;
 mod inherit;
 mod listener;
 mod notify;
+mod relay;
 
-pub use control::{Control, Message};
+pub use connections::{Connection, Connections, Next};
+pub use control::{Control, Message, OnSupervisorDeath};
 pub use environment::Environment;
 pub use inherit::{InheritError, Inherited};
 pub use listener::{Address, BACKLOG, ListenError, Listener, Socket};
 pub use notify::{Notify, NotifyError};
+pub use relay::Relay;

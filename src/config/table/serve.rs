@@ -59,9 +59,9 @@ pub(super) const SERVICE: &[Setting] = &[
         value_name: "ADDR",
         example: ":8080",
         doc: "A socket to hold for the service; may be repeated",
-        long: "`:8080` (every address, IPv6 and IPv4), `127.0.0.1:8080`, `[::1]:8080` or `unix:/path`, each with an \
-               optional name before it: `web=:8080`. Host names are not looked up. The service gets them in this \
-               order, from descriptor 3.",
+        long: "`:8080` (every address, IPv6 and IPv4), `127.0.0.1:8080`, `[::1]:8080`, `unix:/path`, or \
+               `udp:127.0.0.1:53` for datagrams, each with an optional name before it: `web=:8080`. Host names are \
+               not looked up. The service gets them in this order, from descriptor 3.",
         scope: Scope::Run,
         ..BASE
     },

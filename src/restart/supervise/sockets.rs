@@ -29,6 +29,8 @@ pub enum Address {
     TcpAny(u16),
     /// A unix stream socket at this path.
     Unix(PathBuf),
+    /// UDP on one address. Generations take from one queue: a datagram goes to whichever reads first.
+    Udp(SocketAddr),
 }
 
 /// A bound, listening socket.
@@ -42,6 +44,7 @@ pub struct Listener {
 #[derive(Debug)]
 enum Bound {
     Tcp(SocketAddr),
+    Udp(SocketAddr),
     /// The path is ours to unlink as long as this inode is there.
     Unix {
         path: PathBuf,
@@ -70,7 +73,7 @@ impl Failure for ListenError {
 
     fn hint(&self) -> Option<String> {
         match self.source.kind() {
-            io::ErrorKind::AddrInUse => Some("another process has it; `ss -ltnp` shows which".to_owned()),
+            io::ErrorKind::AddrInUse => Some("another process has it; `ss -lntup` shows which".to_owned()),
             io::ErrorKind::PermissionDenied => {
                 Some("ports below 1024 need CAP_NET_BIND_SERVICE or a socket passed by systemd".to_owned())
             }
@@ -91,6 +94,7 @@ impl Listener {
                 _ => Err(e),
             }),
             Address::Unix(path) => unix(path),
+            Address::Udp(address) => udp(*address),
         }
         .map_err(failed)?;
         Ok(Listener { name: listen.name.clone(), socket, bound })
@@ -101,7 +105,9 @@ impl Listener {
         if sockopt::socket_type(&socket)? == SocketType::STREAM && !sockopt::socket_acceptconn(&socket)? {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket does not listen"));
         }
+        let datagrams = sockopt::socket_type(&socket)? == SocketType::DGRAM;
         let shown = match rustix::net::getsockname(&socket)?.try_into() {
+            Ok::<SocketAddr, _>(address) if datagrams => format!("udp:{address}"),
             Ok::<SocketAddr, _>(address) => address.to_string(),
             Err(_) => "unix".to_owned(),
         };
@@ -117,6 +123,7 @@ impl Listener {
     pub fn address(&self) -> String {
         match &self.bound {
             Bound::Tcp(address) => address.to_string(),
+            Bound::Udp(address) => format!("udp:{address}"),
             Bound::Unix { path, .. } => format!("unix:{}", path.display()),
             Bound::Adopted(shown) => shown.clone(),
         }
@@ -150,6 +157,13 @@ fn tcp(address: SocketAddr) -> io::Result<(OwnedFd, Bound)> {
     Ok((socket, Bound::Tcp(bound)))
 }
 
+/// Without SO_REUSEADDR: for UDP it would let two processes bind the address, and one of them hear nothing.
+fn udp(address: SocketAddr) -> io::Result<(OwnedFd, Bound)> {
+    let socket = std::net::UdpSocket::bind(address)?;
+    let bound = socket.local_addr()?;
+    Ok((socket.into(), Bound::Udp(bound)))
+}
+
 fn unix(path: &Path) -> io::Result<(OwnedFd, Bound)> {
     remove_stale(path)?;
     let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
@@ -180,6 +194,7 @@ impl std::fmt::Display for Address {
             Address::Tcp(address) => address.fmt(f),
             Address::TcpAny(port) => write!(f, ":{port}"),
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Udp(address) => write!(f, "udp:{address}"),
         }
     }
 }

@@ -34,6 +34,7 @@ impl Registered {
                 listener.set_nonblocking(true)?;
                 UnixListener::from_std(listener).map(Registered::Unix)
             }
+            Socket::Udp(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "a UDP socket has no connections")),
         }
     }
 
@@ -125,6 +126,7 @@ fn empty(socket: &Socket, take: &mut impl FnMut(Stream)) -> io::Result<()> {
                 stream.set_nonblocking(true)?;
                 UnixStream::from_std(stream).map(Stream::Unix)
             }),
+            Socket::Udp(_) => return Ok(()),
         };
         match accepted {
             Ok(stream) => take(stream),

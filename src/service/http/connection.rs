@@ -1,7 +1,8 @@
 //! One connection, from accept to the end of its part of the drain.
 
 use std::error::Error;
-use std::pin::pin;
+use std::ops::ControlFlow;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -25,29 +26,62 @@ const LOOK: Duration = Duration::from_millis(100);
 /// A byte in the kernel's buffer reaches hyper within this time, or is looked for again.
 const READ_SOON: Duration = Duration::from_millis(5);
 
-/// Serves `stream` until the client or the drain ends it.
-pub(super) async fn serve<S, B>(stream: Stream, service: S, shared: Arc<Shared>, _open: Open)
+/// What a connection needs to know to leave at the right moment.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) stream: Arc<Stream>,
+    pub(super) activity: Arc<Activity>,
+    pub(super) shared: Arc<Shared>,
+}
+
+/// Serves `stream` until the client or the drain ends it. It is `open` until then; one that was upgraded,
+/// until the program drops it.
+pub(super) async fn serve<S, B>(stream: Stream, service: S, shared: Arc<Shared>, open: Open)
 where
-    S: Service<Request<Incoming>, Response = Response<B>>,
+    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
+    S::Future: Send,
     S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + 'static,
+    B: Body + Send + 'static,
+    B::Data: Send,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
-    let stream = Arc::new(stream);
-    let activity = Arc::new(Activity::new());
-    let io = TokioIo::new(Watched::new(Arc::clone(&stream), Arc::clone(&activity)));
-    let service = Answering::new(service, Arc::clone(&shared), Arc::clone(&activity));
+    let seen = Seen { stream: Arc::new(stream), activity: Arc::new(Activity::new()), shared };
+    let io = Watched::new(Arc::clone(&seen.stream), Arc::clone(&seen.activity), open);
+    let service = Answering::new(service, Arc::clone(&seen.shared), Arc::clone(&seen.activity));
+    #[cfg(feature = "http2")]
+    let io = match super::http2::recognise(io, &seen).await {
+        Some((io, true)) => return super::http2::serve(io, service, seen).await,
+        Some((io, false)) => io,
+        None => return,
+    };
+
     let mut http = http1::Builder::new();
-    if let Some(timeout) = shared.header_timeout {
+    if let Some(timeout) = seen.shared.header_timeout {
         http.timer(TokioTimer::new()).header_read_timeout(timeout);
     }
-    let mut connection = pin!(http.serve_connection(io, service).with_upgrades());
+    let connection = pin!(http.serve_connection(TokioIo::new(io), service).with_upgrades());
+    let ended = until_left(connection, &seen, |connection| {
+        connection.graceful_shutdown();
+        ControlFlow::Continue(())
+    });
+    if let Some(ended) = ended.await {
+        note(ended);
+    }
+}
 
+/// Waits for the end of `connection`. During a drain it is told to `close` when it has been idle for the
+/// lame-duck period; then it ends by itself, or is given up (`None`) if `close` breaks, and at the deadline.
+pub(super) async fn until_left<F: Future>(
+    mut connection: Pin<&mut F>,
+    seen: &Seen,
+    mut close: impl FnMut(Pin<&mut F>) -> ControlFlow<()>,
+) -> Option<F::Output> {
+    let Seen { stream, activity, shared } = seen;
     let mut phase = shared.phase.clone();
     loop {
         let Phase::Draining { since, .. } = *phase.borrow_and_update() else {
             tokio::select! {
-                ended = connection.as_mut() => return note(ended),
+                ended = connection.as_mut() => return Some(ended),
                 _ = phase.changed() => continue,
             }
         };
@@ -55,27 +89,27 @@ where
         let now = Instant::now();
         if now >= deadline {
             shared.aborted.fetch_add(1, Ordering::Relaxed);
-            return;
+            return None;
         }
         let closes_at = activity.idle_since().map(|idle| idle.max(since) + shared.lame_duck());
         let look_again = match closes_at {
             Some(at) if at > now => at,
             Some(_) if stream.has_unread() => now + READ_SOON,
-            Some(_) => {
-                connection.as_mut().graceful_shutdown();
-                now + LOOK
-            }
+            Some(_) => match close(connection.as_mut()) {
+                ControlFlow::Continue(()) => now + LOOK,
+                ControlFlow::Break(()) => return None,
+            },
             None => now + LOOK,
         };
         tokio::select! {
-            ended = connection.as_mut() => return note(ended),
+            ended = connection.as_mut() => return Some(ended),
             _ = phase.changed() => {}
             () = sleep_until(look_again.min(deadline)) => {}
         }
     }
 }
 
-fn note(ended: hyper::Result<()>) {
+pub(super) fn note(ended: hyper::Result<()>) {
     if let Err(error) = ended {
         // Clients break off all the time; it is not this server's news.
         tracing::debug!(event = "service.connection_error", error = %error);

@@ -30,19 +30,30 @@
 //! the close of an idle connection. No server can remove it; after the lame-duck period
 //! it concerns only clients that sent nothing for that long.
 //!
-//! This is proved in `tests/service.rs`. A connection that was upgraded (a WebSocket) belongs to the
-//! program from then on and is not part of the drain.
+//! HTTP/2 (feature `http2`, recognised by a connection's first bytes) needs no such patience: GOAWAY and a
+//! PING tell the client at once, what it had opened before it answers is served, and nothing is
+//! lost to a race.
+//!
+//! A connection that was upgraded (a WebSocket) belongs to the program from then on, and the drain waits
+//! until its socket is dropped: [`Handle::draining`] says when it is time.
+//!
+//! This is proved in `tests/service.rs` and in `src/service/http/tests.rs`.
 
 mod accept;
 mod answer;
 mod connection;
 mod control;
 mod drain;
+#[cfg(feature = "http2")]
+mod http2;
 mod run;
 mod server;
 mod stream;
+#[cfg(test)]
+mod tests;
 
+pub use super::OnSupervisorDeath;
 pub use control::ControlStream;
 pub use drain::{Handle, Phase};
-pub use run::{OnSupervisorDeath, run_until_drained, run_until_drained_with};
+pub use run::{run_until_drained, run_until_drained_with};
 pub use server::{Server, Summary};

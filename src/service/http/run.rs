@@ -14,17 +14,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::control::ControlStream;
 use super::drain::{Handle, Phase};
 use super::server::{Server, Summary};
-use crate::service::{Inherited, Message, Notify, NotifyError};
-
-/// What to do when the supervisor has died.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum OnSupervisorDeath {
-    /// Drain and exit: whoever restarts the supervisor gets the addresses back.
-    #[default]
-    Drain,
-    /// Go on serving.
-    Keep,
-}
+use crate::service::{Inherited, Message, Notify, NotifyError, OnSupervisorDeath};
 
 /// As [`run_until_drained_with`], draining when the supervisor dies.
 ///
@@ -82,7 +72,7 @@ where
         }),
         on_death,
     };
-    let deadline = inherited.environment().drain_within.map(before_the_kill);
+    let deadline = inherited.environment().drain_within.map(Message::before_the_kill);
     let mut serving = pin!(server.deadline_or(deadline).serve(service));
 
     if let Some(control) = &orders.control
@@ -141,7 +131,7 @@ impl Orders {
                 Message::Pause => handle.pause(),
                 Message::Resume => handle.resume(),
                 Message::Drain(None) => handle.drain(),
-                Message::Drain(Some(within)) => handle.drain_within(before_the_kill(within)),
+                Message::Drain(Some(within)) => handle.drain_within(Message::before_the_kill(within)),
                 Message::SupervisorGone => {
                     tracing::warn!(event = "service.supervisor_gone");
                     self.control = None;
@@ -155,11 +145,6 @@ impl Orders {
             () = beat => told(notify.watchdog()),
         }
     }
-}
-
-/// A tenth of the time, at most half a second, is kept for leaving in order.
-fn before_the_kill(deadline: Duration) -> Duration {
-    deadline - (deadline / 10).min(Duration::from_millis(500))
 }
 
 /// A service that cannot be heard still serves; the supervisor has a deadline for its silence.

@@ -33,7 +33,7 @@ pub struct Summary {
     pub took: Duration,
 }
 
-/// An HTTP/1 server on listeners that other processes may share.
+/// An HTTP/1 server, and with the feature `http2` an HTTP/2 server, on listeners that other processes may share.
 #[derive(Debug)]
 pub struct Server {
     listeners: Vec<Listener>,
@@ -77,7 +77,8 @@ impl Server {
     }
 
     /// Closes a connection that does not complete a request's headers in this time, which includes
-    /// the time it is idle before a request. Off by default.
+    /// the time it is idle before a request. Off by default. For HTTP/2 it is the time to the first bytes,
+    /// and with the feature `http2` HTTP/1 has that time once more before its first request.
     #[must_use]
     pub fn header_timeout(mut self, timeout: Duration) -> Server {
         self.header_timeout = Some(timeout);

@@ -11,6 +11,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::Instant;
 
+use super::server::Open;
+
 /// An accepted connection.
 #[derive(Debug)]
 pub(super) enum Stream {
@@ -24,6 +26,29 @@ impl Stream {
         let mut byte = [0; 1];
         let peek = rustix::net::recv(self.as_fd(), &mut byte[..], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         peek.is_ok_and(|(length, _)| length > 0)
+    }
+}
+
+#[cfg(feature = "http2")]
+impl Stream {
+    /// Reads what comes next, past whatever serves this connection.
+    pub(super) async fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let read = match self {
+                Stream::Tcp(stream) => {
+                    stream.readable().await?;
+                    stream.try_read(bytes)
+                }
+                Stream::Unix(stream) => {
+                    stream.readable().await?;
+                    stream.try_read(bytes)
+                }
+            };
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
     }
 }
 
@@ -89,16 +114,26 @@ impl Drop for InFlight {
     }
 }
 
-/// The socket as hyper sees it: every byte is noted in the activity.
+/// The socket as hyper sees it: every byte is noted in the activity. After an upgrade it is the program's,
+/// and still counts as open.
 #[derive(Debug)]
 pub(super) struct Watched {
     stream: Arc<Stream>,
     activity: Arc<Activity>,
+    /// Read to see which protocol it is, and to be read once more.
+    early: Vec<u8>,
+    _open: Open,
 }
 
 impl Watched {
-    pub(super) fn new(stream: Arc<Stream>, activity: Arc<Activity>) -> Watched {
-        Watched { stream, activity }
+    pub(super) fn new(stream: Arc<Stream>, activity: Arc<Activity>, open: Open) -> Watched {
+        Watched { stream, activity, early: Vec::new(), _open: open }
+    }
+
+    /// Gives back what was read: the next reads return it.
+    #[cfg(feature = "http2")]
+    pub(super) fn read_again(&mut self, bytes: Vec<u8>) {
+        self.early = bytes;
     }
 
     /// Tries `write` until it does not block, noting whether it does.
@@ -127,7 +162,13 @@ impl Watched {
 }
 
 impl AsyncRead for Watched {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            let length = self.early.len().min(buf.remaining());
+            buf.put_slice(&self.early[..length]);
+            self.early.drain(..length);
+            return Poll::Ready(Ok(()));
+        }
         loop {
             let read = match &*self.stream {
                 Stream::Tcp(stream) => {
