@@ -44,5 +44,7 @@ mod stream;
 
 pub use control::ControlStream;
 pub use drain::{Handle, Phase};
+#[cfg(feature = "upgrade")]
+pub(crate) use run::{News, Orders, run};
 pub use run::{OnSupervisorDeath, run_until_drained, run_until_drained_with};
 pub use server::{Server, Summary};
