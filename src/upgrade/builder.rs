@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use std::{env, fmt};
@@ -228,7 +229,7 @@ impl Builder {
                 control: Mutex::new(control),
                 parent: Mutex::new(parent),
                 ancestors: Mutex::new(ancestors),
-                elsewhere: Arc::default(),
+                elsewhere: Arc::new(AtomicBool::new(supervised)),
                 orders,
                 program,
                 environment,

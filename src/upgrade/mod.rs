@@ -51,7 +51,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -150,7 +150,8 @@ impl Upgrader {
 
     /// Whether a successor accepts connections now, so that this process does not.
     pub fn has_handed_over(&self) -> bool {
-        self.shared.elsewhere.load(std::sync::atomic::Ordering::SeqCst)
+        // Under fetchd the flag says that fetchd holds the sockets too, and nothing about successors.
+        self.shared.orders.is_some() && self.shared.elsewhere.load(Ordering::SeqCst)
     }
 
     /// Says that this process can serve. Accept connections when it has returned, not before.
@@ -227,7 +228,7 @@ struct Shared {
     refusal: Option<Refusal>,
     notify: Notify,
     kept: Mutex<Kept>,
-    /// Whether a successor accepts. The listeners of this process know it by the same flag.
+    /// Whether another process accepts, or will when this one has ended. The listeners of this process know it by the same flag.
     elsewhere: Arc<AtomicBool>,
     /// The program's end of its control descriptor.
     control: Mutex<Option<Control>>,
@@ -249,3 +250,6 @@ impl Shared {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,14 +9,14 @@ fn upgrades_work_while_older_generations_drain_and_at_most_four_do() {
     let site = Site::new();
     let mut chain = Chain::start(&site, &["--pause-ms", "60000", "--drain-ms", "120000"]);
     let (mut pids, mut slow) = (Vec::new(), Vec::new());
-    for number in 1..=7 {
+    for number in 1..=7_usize {
         // Each generation has a request that keeps it from ending.
         pids.push(chain.pid());
         slow.push(chain.slow_request());
         let successor = chain.switch();
         wait_until("the successor answers", || chain.answering() == successor);
         // The latest is paused; those before it drain, as their successors have handed over themselves.
-        let killed: usize = if number <= 5 { 0 } else { number - 5 };
+        let killed = number.saturating_sub(5);
         if killed > 0 {
             wait_until("the oldest has made room", || {
                 chain.reap_first();

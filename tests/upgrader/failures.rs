@@ -107,3 +107,28 @@ fn a_successor_that_dies_while_it_is_watched_is_replaced_by_its_parent() {
     let successor = chain.switch();
     wait_until("the next upgrade works", || chain.answering() == successor);
 }
+
+/// A successor that says `ready` and does not answer to `go`.
+const DEAF: &str = r#"#!/usr/bin/env python3
+import os, socket, time
+line = socket.socket(fileno=int(os.environ["FETCHD_CONTROL_FD"]))
+while line.recv(512) != b"begin":
+    pass
+line.send(b"ready")
+time.sleep(120)
+"#;
+
+#[test]
+fn a_successor_that_does_not_answer_to_go_is_killed_and_its_parent_accepts() {
+    let site = Site::new();
+    let chain = Chain::start(&site, &["--pause-ms", "60000"]);
+    let pid = chain.pid();
+    write(&site.program(), DEAF.as_bytes(), 0o755);
+    let outcome = chain.upgrade();
+    assert!(outcome.starts_with("upgrade.not_taken: "), "{outcome}");
+    assert_eq!((chain.answering(), chain.pid()), (pid, pid));
+    wait_until("the successor is killed and reaped", || crate::processes::children(pid).is_empty());
+    chain.deploy(&Trailer::version("2.0.0"));
+    let successor = chain.switch();
+    wait_until("the next upgrade works", || chain.answering() == successor);
+}

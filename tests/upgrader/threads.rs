@@ -81,6 +81,9 @@ fn ask(mut stream: impl Read + Write, ms: u64) -> io::Result<u32> {
     pid.ok_or_else(|| io::Error::other(format!("no answer: `{answer}`")))
 }
 
+/// A request over one of the two kinds of connection.
+type Ask = fn(SocketAddr, u64) -> io::Result<u32>;
+
 fn connect(address: SocketAddr) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
@@ -106,8 +109,7 @@ fn encrypted(address: SocketAddr, ms: u64) -> io::Result<u32> {
 fn slow_and_fast_requests_across_two_handoffs_are_answered_by_the_process_that_accepted_them() {
     let site = Site::empty();
     let server = Server::start(&site);
-    let ways: [(SocketAddr, fn(SocketAddr, u64) -> io::Result<u32>); 2] =
-        [(server.web, plain), (server.tls, encrypted)];
+    let ways: [(SocketAddr, Ask); 2] = [(server.web, plain), (server.tls, encrypted)];
     let mut slow = Vec::new();
     let mut serving = server.pid();
     for _ in 0..2 {

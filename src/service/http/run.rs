@@ -78,7 +78,10 @@ where
         deadline,
         server,
         service,
-        async || Ok(told(notify.ready())),
+        async || {
+            told(notify.ready());
+            Ok(())
+        },
         |news| {
             told(match news {
                 News::Leaving => notify.stopping(),
