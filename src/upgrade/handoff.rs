@@ -102,10 +102,28 @@ enum Heard {
 impl Successor {
     fn start(shared: &Shared, deadline: Instant) -> Result<Successor, UpgradeError> {
         let (line, theirs) = channel::pair().map_err(UpgradeError::Spawn)?;
-        let (listeners, descriptors) = {
-            let kept = shared.kept();
-            (kept.listener_copies().map_err(UpgradeError::Spawn)?, kept.copies().map_err(UpgradeError::Spawn)?)
+        let descriptors = shared.kept().copies().map_err(UpgradeError::Spawn)?;
+        let patience = Instant::now() + BUSY;
+        let child = loop {
+            match Successor::process(shared, &theirs) {
+                Err(UpgradeError::Exec { source, .. })
+                    if source.kind() == io::ErrorKind::ExecutableFileBusy && Instant::now() < patience =>
+                {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                other => break other?,
+            }
         };
+        // The successor has its own by now: with this one, its end would never be seen.
+        drop(theirs);
+        let successor = Successor { child, line: Some(line), stays: false };
+        successor.hand_on(shared, &descriptors, deadline);
+        Ok(successor)
+    }
+
+    fn process(shared: &Shared, theirs: &OwnedFd) -> Result<Child, UpgradeError> {
+        let listeners = shared.kept().listener_copies().map_err(UpgradeError::Spawn)?;
+        let theirs = theirs.try_clone().map_err(UpgradeError::Spawn)?;
         let program = &shared.program;
         let contract = contract(shared, &listeners);
         let mut spawn = Spawn::new(&program.path, []);
@@ -116,10 +134,7 @@ impl Successor {
         spawn.pid_variable = Some("LISTEN_PID".to_owned());
         // No death signal: the successor outlives this process, on whatever thread it was made.
         spawn.fds = placed(listeners, theirs).map_err(UpgradeError::Spawn)?;
-        let child = spawn.spawn().map_err(|error| not_started(error, shared))?;
-        let successor = Successor { child, line: Some(line), stays: false };
-        successor.hand_on(shared, &descriptors, deadline);
-        Ok(successor)
+        spawn.spawn().map_err(|error| not_started(error, shared))
     }
 
     /// Sends what no number announces. A successor that is gone already shows when it is waited for.
@@ -303,6 +318,10 @@ fn not_started(error: SpawnError, shared: &Shared) -> UpgradeError {
 
 /// systemd's SD_LISTEN_FDS_START.
 const FIRST: RawFd = 3;
+
+/// A file is busy while any process has it open to write, and be it one that another thread has just made and that
+/// has not become its program yet: that is over at once.
+const BUSY: Duration = Duration::from_millis(500);
 
 /// From `go` to `took` is a rename and a message.
 const TAKE: Duration = Duration::from_secs(10);

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
@@ -13,6 +14,29 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::processes::{runs, signal};
 use crate::site::{Site, get, wait_until};
+
+/// A place with the demo service, version 1.0.0, at the program path.
+pub(crate) fn site() -> Site {
+    let site = Site::empty();
+    put(&site, &site.program(), &Trailer::version("1.0.0"));
+    site
+}
+
+/// Puts the demo service with this trailer at `path`, as a deployment does.
+pub(crate) fn put(site: &Site, path: &Path, trailer: &Trailer) {
+    put_bytes(path, &site.binary(trailer), 0o755);
+}
+
+/// Puts an executable at `path`. Another process writes it: one that this process had open for writing stays busy in
+/// whatever another test starts at the same time.
+pub(crate) fn put_bytes(path: &Path, bytes: &[u8], mode: u32) {
+    let (written, beside) = (path.with_extension("written"), path.with_extension("next"));
+    fs::write(&written, bytes).unwrap();
+    assert!(Command::new("cp").args([&written, &beside]).status().unwrap().success());
+    fs::remove_file(written).unwrap();
+    fs::set_permissions(&beside, fs::Permissions::from_mode(mode)).unwrap();
+    fs::rename(beside, path).unwrap();
+}
 
 /// The first process, which the test started, and all that came of it.
 pub(crate) struct Chain<'a> {
@@ -70,9 +94,7 @@ impl<'a> Chain<'a> {
 
     /// Puts a program at the program path, as a deployment does.
     pub(crate) fn deploy(&self, trailer: &Trailer) {
-        let beside = self.site.path().join("srv/next");
-        self.site.put(&beside, trailer);
-        fs::rename(beside, self.site.program()).unwrap();
+        put(self.site, &self.site.program(), trailer);
     }
 
     /// SIGUSR2 to the serving process, and the outcome of its upgrade.

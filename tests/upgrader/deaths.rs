@@ -11,7 +11,7 @@ use fetchd::spawn::{Child, Exited, Spawn};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::Signal;
 
-use crate::chain::{Chain, end_all, field, gone, pid_file};
+use crate::chain::{Chain, end_all, field, gone, pid_file, put, site};
 use crate::processes::{runs, signal};
 use crate::site::{PATIENCE, Site, get, wait_until};
 
@@ -89,7 +89,7 @@ fn a_successor_whose_parent_dies_before_go_leaves_without_having_accepted() {
     for step in ["before anything", "before ready", "before go"] {
         let site = Site::empty();
         let boot = std::time::Duration::from_millis(300);
-        site.put(&site.program(), &Trailer::version("2.0.0").with_boot(boot));
+        put(&site, &site.program(), &Trailer::version("2.0.0").with_boot(boot));
         let mut orphan = Orphan::start(&site);
         if step != "before anything" {
             orphan.say("begin");
@@ -109,7 +109,7 @@ fn a_successor_whose_parent_dies_before_go_leaves_without_having_accepted() {
 
 #[test]
 fn a_successor_whose_parent_dies_after_go_serves_and_tells_systemd_itself() {
-    let site = Site::new();
+    let site = site();
     let mut orphan = Orphan::start(&site);
     orphan.say("begin");
     orphan.expect("ready");
@@ -124,7 +124,7 @@ fn a_successor_whose_parent_dies_after_go_serves_and_tells_systemd_itself() {
 
 #[test]
 fn a_parent_that_is_killed_while_its_successor_prepares_takes_it_along() {
-    let site = Site::new();
+    let site = site();
     let chain = Chain::start(&site, &[]);
     let parent = chain.pid();
     chain.deploy(&Trailer::version("2.0.0").with_boot(std::time::Duration::from_secs(2)));
@@ -136,7 +136,7 @@ fn a_parent_that_is_killed_while_its_successor_prepares_takes_it_along() {
 
 #[test]
 fn a_parent_that_is_killed_in_its_pause_or_in_its_drain_leaves_a_server_behind() {
-    let site = Site::new();
+    let site = site();
     let chain = Chain::start(&site, &["--pause-ms", "60000"]);
     for killed in ["in the pause", "in the drain"] {
         let parent = chain.pid();

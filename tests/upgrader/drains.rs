@@ -1,12 +1,12 @@
 //! Upgrades while older generations drain.
 
-use crate::chain::Chain;
+use crate::chain::{Chain, site};
 use crate::processes::runs;
-use crate::site::{Site, wait_until};
+use crate::site::wait_until;
 
 #[test]
 fn upgrades_work_while_older_generations_drain_and_at_most_four_do() {
-    let site = Site::new();
+    let site = site();
     let mut chain = Chain::start(&site, &["--pause-ms", "60000", "--drain-ms", "120000"]);
     let (mut pids, mut slow) = (Vec::new(), Vec::new());
     for number in 1..=7_usize {

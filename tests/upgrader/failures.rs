@@ -1,29 +1,24 @@
 //! Whatever is wrong with a successor: the old process serves, and the next upgrade works.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
 
 use fetchd::demo::{Fault, Trailer};
 use fetchd::load::{Load, LoadPlan, Target};
 
-use crate::chain::Chain;
-use crate::site::{PATIENCE, Site, get, wait_until};
-
-fn write(path: &Path, bytes: &[u8], mode: u32) {
-    let beside = path.with_file_name("bad");
-    fs::write(&beside, bytes).unwrap();
-    fs::set_permissions(&beside, fs::Permissions::from_mode(mode)).unwrap();
-    fs::rename(beside, path).unwrap();
-}
+use crate::chain::{Chain, put_bytes, site};
+use crate::site::{PATIENCE, get, wait_until};
 
 /// A way to be no good successor, how to make it, and the code of the outcome.
 type Kind = (&'static str, fn(&Chain<'_>), &'static str);
 
 /// Those that never accept a connection.
 const KINDS: [Kind; 8] = [
-    ("not executable", |c| write(&c.site.program(), &c.site.binary(&Trailer::version("2.0.0")), 0o644), "upgrade.exec"),
-    ("garbage", |c| write(&c.site.program(), &[0xa5; 200_000], 0o755), "upgrade.exec"),
+    (
+        "not executable",
+        |c| put_bytes(&c.site.program(), &c.site.binary(&Trailer::version("2.0.0")), 0o644),
+        "upgrade.exec",
+    ),
+    ("garbage", |c| put_bytes(&c.site.program(), &[0xa5; 200_000], 0o755), "upgrade.exec"),
     ("missing", |c| fs::remove_file(c.site.program()).unwrap(), "upgrade.exec"),
     (
         "of another machine",
@@ -31,7 +26,7 @@ const KINDS: [Kind; 8] = [
             let mut bytes = c.site.binary(&Trailer::version("2.0.0"));
             // `e_machine`, to that of a SPARC.
             bytes[18..20].copy_from_slice(&2_u16.to_le_bytes());
-            write(&c.site.program(), &bytes, 0o755);
+            put_bytes(&c.site.program(), &bytes, 0o755);
         },
         "upgrade.exec",
     ),
@@ -67,7 +62,7 @@ fn try_each(kinds: &[Kind], chain: &Chain<'_>) {
 
 #[test]
 fn whatever_is_wrong_with_a_successor_the_old_process_serves_and_the_next_upgrade_works() {
-    let site = Site::new();
+    let site = site();
     let chain = Chain::start(&site, &["--ready-ms", "5000", "--pause-ms", "10000"]);
     let load = Load::start(LoadPlan {
         fresh: 2,
@@ -83,7 +78,7 @@ fn whatever_is_wrong_with_a_successor_the_old_process_serves_and_the_next_upgrad
 
 #[test]
 fn a_successor_that_dies_right_after_it_took_over_is_replaced_by_its_parent() {
-    let site = Site::new();
+    let site = site();
     let chain = Chain::start(&site, &["--pause-ms", "60000"]);
     let make: fn(&Chain<'_>) = |c| c.deploy(&Trailer::version("2.0.0").with_fault(Fault::CrashAtReady));
     try_each(&[("dies right after it took over", make, "upgrade.died")], &chain);
@@ -91,7 +86,7 @@ fn a_successor_that_dies_right_after_it_took_over_is_replaced_by_its_parent() {
 
 #[test]
 fn a_successor_that_dies_while_it_is_watched_is_replaced_by_its_parent() {
-    let site = Site::new();
+    let site = site();
     let chain = Chain::start(&site, &["--pause-ms", "60000"]);
     let pid = chain.pid();
     for number in 0..2 {
@@ -120,10 +115,10 @@ time.sleep(120)
 
 #[test]
 fn a_successor_that_does_not_answer_to_go_is_killed_and_its_parent_accepts() {
-    let site = Site::new();
+    let site = site();
     let chain = Chain::start(&site, &["--pause-ms", "60000"]);
     let pid = chain.pid();
-    write(&site.program(), DEAF.as_bytes(), 0o755);
+    put_bytes(&site.program(), DEAF.as_bytes(), 0o755);
     let outcome = chain.upgrade();
     assert!(outcome.starts_with("upgrade.not_taken: "), "{outcome}");
     assert_eq!((chain.answering(), chain.pid()), (pid, pid));

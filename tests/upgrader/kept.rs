@@ -7,13 +7,13 @@ use std::process::Command;
 
 use fetchd::demo::Trailer;
 
-use crate::chain::{Chain, field, gone, pid_file};
+use crate::chain::{Chain, field, gone, pid_file, put, site};
 use crate::processes::signal;
 use crate::site::{Site, get, wait_until};
 
 #[test]
 fn a_named_descriptor_is_made_once_and_handed_on() {
-    let site = Site::new();
+    let site = site();
     let path = site.path().join("kept");
     let chain = Chain::start(&site, &["--keep", path.to_str().unwrap()]);
     let first = chain.pid();
@@ -27,7 +27,7 @@ fn a_named_descriptor_is_made_once_and_handed_on() {
 
 #[test]
 fn the_path_of_a_unix_socket_outlives_every_parent() {
-    let site = Site::new();
+    let site = site();
     let path = site.path().join("web.sock");
     let mut chain = Chain::start(&site, &["--pause-ms", "20", "--bind", &format!("unix:{}", path.display())]);
     let inode = fs::symlink_metadata(&path).unwrap().ino();
@@ -47,7 +47,7 @@ fn a_link_that_is_turned_leads_to_the_new_release_and_arguments_stay() {
     let release = |version: &str| {
         let dir = site.path().join("releases").join(version);
         fs::create_dir_all(&dir).unwrap();
-        site.put(&dir.join("app"), &Trailer::version(version));
+        put(&site, &dir.join("app"), &Trailer::version(version));
         dir
     };
     let turn = |to: &std::path::Path| {
@@ -80,7 +80,7 @@ fn a_link_that_is_turned_leads_to_the_new_release_and_arguments_stay() {
 
 #[test]
 fn sigterm_ends_the_last_process_and_the_pid_file_names_the_one_that_serves() {
-    let site = Site::new();
+    let site = site();
     let mut chain = Chain::start(&site, &["--pause-ms", "20", "--lame-duck-ms", "50"]);
     let first = chain.pid();
     assert_eq!(chain.answering(), first);

@@ -2,12 +2,12 @@
 
 use fetchd::load::{Load, LoadPlan, Target};
 
-use crate::chain::Chain;
-use crate::site::{PATIENCE, Site, wait_until};
+use crate::chain::{Chain, site};
+use crate::site::{PATIENCE, wait_until};
 
 #[test]
 fn two_hundred_direct_handoffs_under_load_lose_no_request() {
-    let site = Site::new();
+    let site = site();
     let chain = Chain::start(&site, &["--pause-ms", "20"]);
     let load = Load::start(LoadPlan {
         fresh: 4,
@@ -28,6 +28,7 @@ fn two_hundred_direct_handoffs_under_load_lose_no_request() {
     assert_eq!(chain.generation(), 201);
     let report = load.stop();
     assert_eq!(report.totals.failed.total(), 0, "{:?}", report.totals);
+    assert!(report.totals.requests > 2000, "{:?}", report.totals);
     assert!(report.versions.len() > 150, "most generations answered something: {}", report.versions.len());
     let last = chain.pid();
     wait_until("the older generations have ended", || chain.running() == [last]);

@@ -4,13 +4,13 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::chain::{Chain, end_all, pid_file, running};
+use crate::chain::{Chain, end_all, pid_file, running, site};
 use crate::processes::{services_of, signal};
-use crate::site::{FETCHD, Site, wait_until};
+use crate::site::{FETCHD, wait_until};
 
 #[test]
 fn under_supervisord_it_is_refused() {
-    let site = Site::new();
+    let site = site();
     let mut command = Command::new(site.program());
     command.env("SUPERVISOR_ENABLED", "1").env("SUPERVISOR_PROCESS_NAME", "web");
     let chain = Chain::start_with(&site, command, &[]);
@@ -22,7 +22,7 @@ fn under_supervisord_it_is_refused() {
 
 #[test]
 fn as_process_1_it_is_refused() {
-    let site = Site::new();
+    let site = site();
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child"]).arg(site.program());
     let chain = Chain::start_with(&site, command, &[]);
@@ -36,7 +36,7 @@ fn as_process_1_it_is_refused() {
 
 #[test]
 fn under_fetchd_it_is_refused_and_fetchd_restarts_it() {
-    let site = Site::new();
+    let site = site();
     let pids = pid_file(&site);
     let mut command = Command::new(FETCHD);
     command.args(["run", "--product", "app", "--watch", "100ms", "--listen", "web=127.0.0.1:0", "--state-dir"]);

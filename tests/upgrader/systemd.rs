@@ -11,9 +11,9 @@ use fetchd::demo::{Fault, Trailer};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::Signal;
 
-use crate::chain::{Chain, gone};
+use crate::chain::{Chain, gone, site};
 use crate::processes::signal;
-use crate::site::{PATIENCE, Site, get, wait_until};
+use crate::site::{PATIENCE, get, wait_until};
 
 /// The test's own end of the line to process 1.
 struct Systemd(UnixDatagram);
@@ -67,7 +67,7 @@ impl Systemd {
 
 #[test]
 fn systemd_hears_of_the_main_process_first_and_of_a_stop_only_from_the_last() {
-    let site = Site::new();
+    let site = site();
     let path = site.path().join("systemd");
     let systemd = Systemd(UnixDatagram::bind(&path).unwrap());
     systemd.0.set_read_timeout(Some(PATIENCE)).unwrap();

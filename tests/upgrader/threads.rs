@@ -13,7 +13,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use crate::chain::{connections, end_all};
+use crate::chain::{connections, end_all, put_bytes};
 use crate::processes::signal;
 use crate::site::{FETCHD, PATIENCE, Site, wait_until};
 
@@ -31,7 +31,7 @@ impl<'a> Server<'a> {
     fn start(site: &'a Site) -> Server<'a> {
         let built = Path::new(FETCHD).parent().unwrap().join("examples/direct-handoff");
         assert!(built.is_file(), "`{}` is missing; run `cargo build --examples`", built.display());
-        fs::copy(built, site.program()).unwrap();
+        put_bytes(&site.program(), &fs::read(built).unwrap(), 0o755);
         let mut command = Command::new(site.program());
         command.arg("127.0.0.1:0").arg(pid_file(site)).arg("127.0.0.1:0");
         command.args([format!("{TLS}/server.pem"), format!("{TLS}/server.key")]);
