@@ -12,7 +12,6 @@ use hyper::service::service_fn;
 use super::routes::{About, answer};
 use super::service::{CRASH, FOR_EVER, Flags, MOMENT};
 use super::trailer::{Fault, Trailer};
-use crate::Upgrader;
 use crate::service::http::Server;
 use crate::upgrade::{self, UpgradeError, Upgraded};
 
