@@ -52,7 +52,7 @@ pub mod publish;
 pub mod restart;
 #[cfg(feature = "service")]
 pub mod service;
-#[cfg(feature = "agent")]
+#[cfg(any(feature = "agent", feature = "upgrade"))]
 pub mod spawn;
 #[cfg(feature = "agent")]
 pub mod state;
@@ -60,5 +60,10 @@ pub mod state;
 pub mod trust;
 #[cfg(feature = "agent")]
 pub mod units;
+#[cfg(feature = "upgrade")]
+pub mod upgrade;
 #[cfg(feature = "agent")]
 pub mod verify;
+
+#[cfg(feature = "upgrade")]
+pub use upgrade::Upgrader;

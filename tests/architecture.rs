@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 17] = [
     &["failure", "clock", "checkpoint", "units", "digest", "service"],
     &["durable"],
     &["spawn"],
-    &["state", "trust"],
+    &["state", "trust", "upgrade"],
     &["fetch"],
     &["verify"],
     &["install"],

@@ -4,6 +4,8 @@
 //! A release of the demo is a copy of an executable with a few lines behind its end. It has a
 //! version and a digest of its own and needs no compiler.
 
+#[cfg(feature = "upgrade")]
+mod direct;
 #[cfg(feature = "cli")]
 mod error;
 #[cfg(feature = "cli")]

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::ffi::OsString;
 use std::io::{self, Write};
+#[cfg(feature = "upgrade")]
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::thread::sleep;
@@ -19,10 +21,10 @@ use crate::service::{Inherited, Listener};
 pub(super) const CRASH: i32 = 9;
 
 /// From READY to the end of [`Fault::CrashAtReady`]: long enough to be switched to.
-const MOMENT: Duration = Duration::from_millis(200);
+pub(super) const MOMENT: Duration = Duration::from_millis(200);
 
 /// A fault that waits does not wait for ever: a test that forgets it leaves nothing behind.
-const FOR_EVER: Duration = Duration::from_secs(600);
+pub(super) const FOR_EVER: Duration = Duration::from_secs(600);
 
 /// How long the child of [`Fault::VersionFork`] holds the output.
 const HOLD: Duration = Duration::from_secs(30);
@@ -31,7 +33,9 @@ const HOLD: Duration = Duration::from_secs(30);
 ///
 /// `--version`, `--name NAME` (of the listener, `web`), `--bind ADDR` (where nothing is inherited,
 /// `127.0.0.1:0`; repeatable through `--name`), `--lame-duck-ms N`, `--drain-ms N`. The address it
-/// bound itself is the first line of its output.
+/// bound itself is the first line of its output. With the feature `upgrade`, `--direct` needs no supervisor: SIGUSR2
+/// hands over to a successor; `--pid-file PATH`, `--keep PATH` (a descriptor that is handed on), `--pause-ms N` and
+/// `--ready-ms N` go with it.
 ///
 /// Call it first thing in `main`: it takes what the process inherited.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -60,6 +64,10 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Box<dyn Err
     let trailer = trailer::own()?;
     if flags.version {
         return version(&trailer);
+    }
+    #[cfg(feature = "upgrade")]
+    if flags.direct {
+        return super::direct::run(trailer, &flags);
     }
     let mut inherited = Inherited::take()?;
     sleep(trailer.boot);
@@ -207,12 +215,22 @@ fn version(trailer: &Trailer) -> Result<ExitCode, Box<dyn Error>> {
 
 /// The command line.
 #[derive(Debug, Default)]
-struct Flags {
+pub(super) struct Flags {
     version: bool,
     hold: bool,
-    listeners: Vec<(String, String)>,
-    lame_duck: Option<Duration>,
-    drain: Option<Duration>,
+    pub(super) listeners: Vec<(String, String)>,
+    pub(super) lame_duck: Option<Duration>,
+    pub(super) drain: Option<Duration>,
+    #[cfg(feature = "upgrade")]
+    direct: bool,
+    #[cfg(feature = "upgrade")]
+    pub(super) pid_file: Option<PathBuf>,
+    #[cfg(feature = "upgrade")]
+    pub(super) keep: Option<PathBuf>,
+    #[cfg(feature = "upgrade")]
+    pub(super) pause: Option<Duration>,
+    #[cfg(feature = "upgrade")]
+    pub(super) ready: Option<Duration>,
 }
 
 impl Flags {
@@ -234,6 +252,16 @@ impl Flags {
                 }
                 "--lame-duck-ms" => flags.lame_duck = Some(Duration::from_millis(value()?.parse()?)),
                 "--drain-ms" => flags.drain = Some(Duration::from_millis(value()?.parse()?)),
+                #[cfg(feature = "upgrade")]
+                "--direct" => flags.direct = true,
+                #[cfg(feature = "upgrade")]
+                "--pid-file" => flags.pid_file = Some(value()?.into()),
+                #[cfg(feature = "upgrade")]
+                "--keep" => flags.keep = Some(value()?.into()),
+                #[cfg(feature = "upgrade")]
+                "--pause-ms" => flags.pause = Some(Duration::from_millis(value()?.parse()?)),
+                #[cfg(feature = "upgrade")]
+                "--ready-ms" => flags.ready = Some(Duration::from_millis(value()?.parse()?)),
                 _ => return Err(format!("unknown argument `{flag}`").into()),
             }
         }

@@ -51,7 +51,7 @@ const LONGEST: usize = 256;
 
 impl Control {
     /// `None` if `socket` is not a Unix packet socket.
-    pub(super) fn new(socket: OwnedFd) -> Option<Control> {
+    pub(crate) fn new(socket: OwnedFd) -> Option<Control> {
         let fits = sockopt::socket_type(&socket).is_ok_and(|kind| kind == SocketType::SEQPACKET)
             && sockopt::socket_domain(&socket).is_ok_and(|family| family == AddressFamily::UNIX);
         fits.then_some(Control { socket })

@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::net::{AddressFamily, SocketType, listen, sockopt};
 
@@ -35,6 +37,14 @@ pub enum ListenError {
     Bind {
         /// The address as given.
         address: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// There is no descriptor left for another copy of the listener.
+    #[error("the listener `{name}` cannot be copied")]
+    Copy {
+        /// The listener's name.
+        name: String,
         /// What the kernel said.
         source: io::Error,
     },
@@ -81,7 +91,8 @@ pub enum Socket {
 pub struct Listener {
     name: String,
     socket: Socket,
-    inherited: bool,
+    /// Set while another process takes connections from the same queue.
+    elsewhere: Arc<AtomicBool>,
 }
 
 impl Listener {
@@ -94,7 +105,7 @@ impl Listener {
                     Recognised::Unix => Socket::Unix(UnixListener::from(socket)),
                     Recognised::Udp => Socket::Udp(UdpSocket::from(socket)),
                 };
-                Ok(Listener { name, socket, inherited: true })
+                Ok(Listener { name, socket, elsewhere: Arc::new(AtomicBool::new(true)) })
             }
             Err(found) => Err(InheritError::NotListening { descriptor, name, found }),
         }
@@ -116,7 +127,7 @@ impl Listener {
             _ => TcpListener::bind(address).map(Socket::Tcp),
         };
         let listener = socket.and_then(|socket| {
-            let listener = Listener { name: name.to_owned(), socket, inherited: false };
+            let listener = Listener { name: name.to_owned(), socket, elsewhere: Arc::default() };
             if !matches!(listener.socket, Socket::Udp(_)) {
                 // A second `listen` on a listening socket only changes the length of its queue.
                 listen(&listener, BACKLOG)?;
@@ -133,7 +144,7 @@ impl Listener {
 
     /// True if another process holds the same socket, so that closing this copy loses no connection.
     pub fn is_inherited(&self) -> bool {
-        self.inherited
+        self.elsewhere.load(Ordering::SeqCst)
     }
 
     /// Where it listens.
@@ -160,8 +171,21 @@ impl Listener {
     }
 
     #[cfg(feature = "hyper")]
-    pub(super) fn parts(self) -> (String, Socket, bool) {
-        (self.name, self.socket, self.inherited)
+    pub(super) fn parts(self) -> (String, Socket, Arc<AtomicBool>) {
+        (self.name, self.socket, self.elsewhere)
+    }
+
+    /// Another descriptor of the same socket. `elsewhere` says while the copy is used whether another
+    /// process takes connections too.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn copy(&self, elsewhere: Arc<AtomicBool>) -> Result<Listener, ListenError> {
+        let socket = match &self.socket {
+            Socket::Tcp(listener) => listener.try_clone().map(Socket::Tcp),
+            Socket::Unix(listener) => listener.try_clone().map(Socket::Unix),
+            Socket::Udp(socket) => socket.try_clone().map(Socket::Udp),
+        };
+        let socket = socket.map_err(|source| ListenError::Copy { name: self.name.clone(), source })?;
+        Ok(Listener { name: self.name.clone(), socket, elsewhere })
     }
 }
 

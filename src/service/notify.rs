@@ -1,11 +1,21 @@
 //! Tells the supervisor things, in the grammar of `sd_notify`.
 
 use std::ffi::OsStr;
-use std::io;
+#[cfg(feature = "upgrade")]
+use std::ffi::OsString;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
+#[cfg(feature = "upgrade")]
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::pipe::PipeFlags;
 
 /// Why a message did not reach the supervisor.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +65,15 @@ impl Notify {
         self.to.is_some()
     }
 
+    /// Where that is, as `NOTIFY_SOCKET` names it.
+    #[cfg(feature = "upgrade")]
+    pub(crate) fn address(&self) -> Option<OsString> {
+        let to = self.to.as_ref()?;
+        let path = to.as_pathname().map(|path| path.as_os_str().to_owned());
+        let name = || to.as_abstract_name().map(|name| OsString::from_vec([b"@", name].concat()));
+        path.or_else(name)
+    }
+
     /// This process can take requests. In a handoff the old generation is told to leave after this.
     ///
     /// # Errors
@@ -98,6 +117,40 @@ impl Notify {
     /// Ends the watch period early: this generation has proved itself.
     pub fn healthy(&self) -> Result<(), NotifyError> {
         self.send("X_FETCHD_HEALTHY=1")
+    }
+
+    /// Waits until everything sent before has been read and acted upon, at most `within`. For systemd 246
+    /// and later; nothing to wait for when nobody asked to be notified.
+    ///
+    /// # Errors
+    ///
+    /// [`NotifyError::Send`], with the kind `TimedOut` if the other side did not read in time.
+    pub fn barrier(&self, within: Duration) -> Result<(), NotifyError> {
+        let Some(to) = &self.to else { return Ok(()) };
+        let wait = || {
+            let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
+            let socket = UnixDatagram::unbound()?;
+            socket.set_write_timeout(Some(PATIENCE))?;
+            socket.connect_addr(to)?;
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+            let mut rights = SendAncillaryBuffer::new(&mut space);
+            let ends = [write.as_fd()];
+            rights.push(SendAncillaryMessage::ScmRights(&ends));
+            sendmsg(&socket, &[IoSlice::new(b"BARRIER=1")], &mut rights, SendFlags::NOSIGNAL)?;
+            // Ours goes; the receiver closes its copy when it comes to this message.
+            drop(write);
+            let deadline = Instant::now() + within;
+            loop {
+                let left = Timespec::try_from(deadline.saturating_duration_since(Instant::now())).ok();
+                match poll(&mut [PollFd::new(&read, PollFlags::IN)], left.as_ref()) {
+                    Ok(0) => return Err(io::ErrorKind::TimedOut.into()),
+                    Ok(_) => return Ok(()),
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        };
+        wait().map_err(NotifyError::Send)
     }
 
     /// Sends `assignments`, newline-separated, as one datagram. Waits at most a second.
@@ -144,6 +197,20 @@ mod tests {
         let notify = Notify::to(OsStr::new(&format!("@{name}"))).unwrap();
         notify.extend(Duration::from_millis(1500)).unwrap();
         assert_eq!(received(&socket), "EXTEND_TIMEOUT_USEC=1500000");
+    }
+
+    #[test]
+    fn a_barrier_waits_for_the_reader_and_not_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let notify = Notify::to(path.as_os_str()).unwrap();
+        let unread = notify.barrier(Duration::from_millis(50));
+        assert!(matches!(unread, Err(NotifyError::Send(error)) if error.kind() == io::ErrorKind::TimedOut));
+        let waiting = std::thread::spawn(move || notify.barrier(Duration::from_secs(20)));
+        // Read without room for descriptors: the kernel closes what came along.
+        assert_eq!((received(&socket), received(&socket)), ("BARRIER=1".to_owned(), "BARRIER=1".to_owned()));
+        waiting.join().unwrap().unwrap();
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One listener: accept, pause, accept again, leave.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -66,7 +67,7 @@ pub(super) async fn accept(
     mut phase: watch::Receiver<Phase>,
     mut take: impl FnMut(Stream),
 ) -> io::Result<()> {
-    let (name, mut socket, inherited) = listener.parts();
+    let (name, mut socket, elsewhere) = listener.parts();
     loop {
         let now = *phase.borrow_and_update();
         match now {
@@ -80,7 +81,7 @@ pub(super) async fn accept(
                     return Ok(());
                 }
             }
-            Phase::Draining { .. } if inherited => return Ok(()),
+            Phase::Draining { .. } if elsewhere.load(Ordering::SeqCst) => return Ok(()),
             Phase::Draining { .. } => return empty(&socket, &mut take),
         }
     }

@@ -55,5 +55,7 @@ mod tests;
 pub use super::OnSupervisorDeath;
 pub use control::ControlStream;
 pub use drain::{Handle, Phase};
+#[cfg(feature = "upgrade")]
+pub(crate) use run::{News, Orders, run};
 pub use run::{run_until_drained, run_until_drained_with};
 pub use server::{Server, Summary};

@@ -14,7 +14,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 use super::control::ControlStream;
 use super::drain::{Handle, Phase};
 use super::server::{Server, Summary};
-use crate::service::{Inherited, Message, Notify, NotifyError, OnSupervisorDeath};
+use crate::service::{Control, Environment, Inherited, Message, NotifyError, OnSupervisorDeath};
 
 /// As [`run_until_drained_with`], draining when the supervisor dies.
 ///
@@ -60,27 +60,63 @@ where
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     let notify = inherited.notify().clone();
+    let control = inherited.control();
+    let orders = Orders::new(control, inherited.environment(), on_death)?;
+    let deadline = inherited.environment().drain_within;
+    run(
+        orders,
+        deadline,
+        server,
+        service,
+        async || {
+            told(notify.ready());
+            Ok(())
+        },
+        |news| {
+            told(match news {
+                News::Leaving => notify.stopping(),
+                News::Alive => notify.watchdog(),
+            });
+        },
+    )
+    .await
+}
+
+/// What a running server tells whoever watches it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// The drain has begun. Said once.
+    Leaving,
+    /// Time for another watchdog message.
+    Alive,
+}
+
+/// Serves once `ready` has ended well, and obeys `orders` until the drain is over.
+pub(crate) async fn run<S, B>(
+    mut orders: Orders,
+    deadline: Option<Duration>,
+    server: Server,
+    service: S,
+    ready: impl AsyncFnOnce() -> io::Result<()>,
+    tell: impl Fn(News),
+) -> io::Result<Summary>
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<Box<dyn Error + Send + Sync>>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
     let handle = server.handle();
-    let mut orders = Orders {
-        terminate: signal(SignalKind::terminate())?,
-        interrupt: signal(SignalKind::interrupt())?,
-        control: inherited.control().map(ControlStream::new).transpose()?,
-        watchdog: inherited.environment().watchdog.filter(|every| !every.is_zero()).map(|every| {
-            let mut beat = interval(every / 2);
-            beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            beat
-        }),
-        on_death,
-    };
-    let deadline = inherited.environment().drain_within.map(Message::before_the_kill);
-    let mut serving = pin!(server.deadline_or(deadline).serve(service));
+    let mut serving = pin!(server.deadline_or(deadline.map(Message::before_the_kill)).serve(service));
 
     if let Some(control) = &orders.control
         && let Err(error) = control.hello()
     {
         tracing::warn!(event = "service.hello_failed", error = %error);
     }
-    told(notify.ready());
+    ready().await?;
 
     let mut leaving = pin!(handle.draining());
     let mut said = false;
@@ -89,16 +125,16 @@ where
             summary = serving.as_mut() => return summary,
             () = leaving.as_mut(), if !said => {
                 said = true;
-                told(notify.stopping());
+                tell(News::Leaving);
             }
-            () = orders.obey(&handle, &notify) => {}
+            () = orders.obey(&handle, &tell) => {}
         }
     }
 }
 
 /// Everything that can tell this process what to do.
 #[derive(Debug)]
-struct Orders {
+pub(crate) struct Orders {
     terminate: Signal,
     interrupt: Signal,
     control: Option<ControlStream>,
@@ -107,8 +143,27 @@ struct Orders {
 }
 
 impl Orders {
+    /// Registers what can give orders with the runtime.
+    pub(crate) fn new(
+        control: Option<Control>,
+        environment: &Environment,
+        on_death: OnSupervisorDeath,
+    ) -> io::Result<Orders> {
+        Ok(Orders {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            control: control.map(ControlStream::new).transpose()?,
+            watchdog: environment.watchdog.filter(|every| !every.is_zero()).map(|every| {
+                let mut beat = interval(every / 2);
+                beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+                beat
+            }),
+            on_death,
+        })
+    }
+
     /// Waits for the next order and obeys it.
-    async fn obey(&mut self, handle: &Handle, notify: &Notify) {
+    async fn obey(&mut self, handle: &Handle, tell: &impl Fn(News)) {
         let control = async {
             match &self.control {
                 Some(control) => control.next().await.unwrap_or(Message::SupervisorGone),
@@ -142,7 +197,7 @@ impl Orders {
                     }
                 }
             },
-            () = beat => told(notify.watchdog()),
+            () = beat => tell(News::Alive),
         }
     }
 }

@@ -1,0 +1,35 @@
+//! No request is lost, however often the server replaces itself.
+
+use fetchd::load::{Load, LoadPlan, Target};
+
+use crate::chain::{Chain, site};
+use crate::site::{PATIENCE, wait_until};
+
+#[test]
+fn two_hundred_direct_handoffs_under_load_lose_no_request() {
+    let site = site();
+    let chain = Chain::start(&site, &["--pause-ms", "20"]);
+    let load = Load::start(LoadPlan {
+        fresh: 4,
+        keep_alive: 4,
+        timeout: PATIENCE,
+        lifetime: fetchd::load::LONGEST,
+        ..LoadPlan::new(Target::Tcp(chain.address))
+    })
+    .unwrap();
+    load.wait_for_version("1.0.0", PATIENCE).unwrap();
+    for number in 1..=200 {
+        // A fifth that drains would cost the oldest its requests, as it should.
+        wait_until("there is room to drain", || chain.running().len() <= 4);
+        let before = chain.pid();
+        let outcome = chain.upgrade();
+        assert_eq!(outcome, format!("upgraded to {}", chain.pid()), "handoff {number} of {before}");
+    }
+    assert_eq!(chain.generation(), 201);
+    let report = load.stop();
+    assert_eq!(report.totals.failed.total(), 0, "{:?}", report.totals);
+    assert!(report.totals.requests > 2000, "{:?}", report.totals);
+    assert!(report.versions.len() > 150, "most generations answered something: {}", report.versions.len());
+    let last = chain.pid();
+    wait_until("the older generations have ended", || chain.running() == [last]);
+}
