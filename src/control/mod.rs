@@ -14,7 +14,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use client::{ControlError, ask, supervisor};
-pub use server::{Backend, Server};
+pub use server::{Backend, Server, Wish, answer};
 
 use crate::agent::{AgentStatus, Answer, Ask};
 use crate::clock::Timestamp;
@@ -37,6 +37,8 @@ pub enum Request {
     },
     /// The same binary as a new process.
     Restart,
+    /// The program of fetchd itself, as it lies at its path now, in place of the one that runs.
+    ReplaceSupervisor,
     /// Back to the previous release.
     Rollback,
     /// Install nothing.

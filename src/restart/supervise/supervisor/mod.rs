@@ -3,6 +3,7 @@
 //! It never blocks: the loop of [`crate::daemon`] polls [`Supervisor::descriptors`] until
 //! [`Supervisor::deadline`] and then calls [`Supervisor::turn`], which does whatever is due.
 
+mod carry;
 mod commands;
 mod hearing;
 mod status;
