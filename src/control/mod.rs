@@ -18,6 +18,7 @@ pub use server::{Backend, Server, Wish, answer};
 
 use crate::agent::{AgentStatus, Answer, Ask};
 use crate::clock::Timestamp;
+use crate::failure::Reported;
 use crate::restart::supervise;
 
 /// The layout of the messages.
@@ -90,6 +91,9 @@ pub struct Status {
     pub service: supervise::Status,
     /// The agent.
     pub updates: AgentStatus,
+    /// Why the configuration as it is now is not applied; `None`: it is, or nobody has asked.
+    #[serde(default)]
+    pub configuration: Option<Reported>,
 }
 
 /// Where the control socket of the service with this state directory is.

@@ -2,34 +2,35 @@
 
 pub(crate) mod floor;
 mod init;
+mod machinery;
 pub mod replace;
 pub mod setup;
 mod signals;
 mod thread;
 pub mod worker;
 
-use std::fs::File;
 use std::io::{self, PipeReader, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
 
-use crate::agent::{Agent, Inbox, Line, Message, Post, Reopen, Schedule, Shown, Wanted};
+use crate::agent::{Agent, Inbox, Message, Post, Schedule, Shown, Wanted};
 use crate::clock::Timestamp;
 use crate::config::{Config, Restart};
 use crate::control::{self, Backend, Server, Wish};
-use crate::digest::Sha256;
 use crate::failure::{Exit, Reported};
-use crate::install::{Install, Installed};
+use crate::install::Installed;
 use crate::restart::supervise::{self, Command, Listener, News, Supervise, Supervisor, Waker};
 use crate::restart::{Launch, RestartDriver, none};
 use crate::service::{Inherited, Socket};
-use crate::state::{StateError, Store};
+use crate::state::Store;
 use init::Strangers;
+use machinery::{Machinery, machinery};
 use replace::Replacement;
 use signals::{Asked, Signals};
 use thread::AgentThread;
@@ -148,88 +149,6 @@ fn control_socket(config: &Config) -> Option<Server> {
         .ok()
 }
 
-/// What updates need, or why there are none.
-struct Machinery {
-    line: Option<Line>,
-    off: Option<Reported>,
-    reopen: Option<Reopen>,
-    /// Held for its lock where there is no source: two supervisors of one service are one too many.
-    store: Option<Store>,
-}
-
-/// What is wrong with the state or with the disk stops updates, never the service. The lock is not held then: `fetchd
-/// state repair` needs it.
-///
-/// `resumed`: the service runs already, perhaps with this digest, and nothing that is wrong stops more than updates.
-fn machinery(
-    config: &Config,
-    wanted: Option<Wanted>,
-    open: impl FnOnce() -> Result<Store, StateError>,
-    resumed: Option<Option<Sha256>>,
-) -> Result<Machinery, Reported> {
-    let mut machinery = Machinery { line: None, off: None, reopen: None, store: None };
-    let opened = open();
-    if let Err(locked @ StateError::Locked { .. }) = opened {
-        return Err(locked.into());
-    }
-    let Some(wanted) = wanted else {
-        match opened {
-            Ok(store) => machinery.store = Some(store),
-            Err(e) => machinery.off = Some(updates_off(config, e.into())?),
-        }
-        return Ok(machinery);
-    };
-    let again = wanted.clone();
-    let made = match opened {
-        Ok(store) => {
-            let make = |install: &Install| worker::worker_process(config, install);
-            // With the store goes its lock.
-            setup::line(config, wanted, store, make).map_err(|(_store, report)| report)
-        }
-        Err(e) => Err(e.into()),
-    };
-    match made {
-        Ok(line) => machinery.line = Some(line),
-        Err(report) if resumed.is_some() || matches!(report.exit, Exit::State | Exit::Install) => {
-            machinery.off = Some(if resumed.is_some() { report } else { updates_off(config, report)? });
-            machinery.reopen = Some(reopen(config, again, resumed.flatten()));
-        }
-        Err(report) => return Err(report),
-    }
-    Ok(machinery)
-}
-
-/// Fails if another supervisor looks after this service: without a state to lock, its control socket tells. In a
-/// directory that others can write to, nobody's word keeps the service from starting.
-fn updates_off(config: &Config, report: Reported) -> Result<Reported, Reported> {
-    if report.code != "state.unsafe"
-        && let Some(pid) = control::supervisor(&config.place.state_dir)
-    {
-        return Err(StateError::Locked { path: config.place.state_dir.clone(), pid: Some(pid) }.into());
-    }
-    tracing::error!(event = "updates.off", code = report.code, "{}; updates are off, the service runs", report.message);
-    Ok(report)
-}
-
-/// Makes the line later. The service was started from what lies at the program path now.
-fn reopen(config: &Config, wanted: Wanted, serves: Option<Sha256>) -> Reopen {
-    let config = config.clone();
-    let digest = |path: &Path| File::open(path).and_then(|mut file| Sha256::of_reader(&mut file)).ok().map(|of| of.0);
-    let served = serves.or_else(|| digest(&config.program.path));
-    Reopen::new(move || {
-        let store = Store::open(&config.place.state_dir)?;
-        let make = |install: &Install| worker::worker_process(&config, install);
-        let line = setup::line(&config, wanted.clone(), store, make).map_err(|(_store, report)| report)?;
-        let found = line.install.startable(line.store.record())?;
-        found.filter(|found| Some(*found.sha256()) == served).map(|found| (line, found)).ok_or_else(|| Reported {
-            code: "program.changed".to_owned(),
-            exit: Exit::Install,
-            message: format!("what serves is not what lies at `{}`", config.program.path.display()),
-            hint: Some("start fetchd again, and the service with it".to_owned()),
-        })
-    })
-}
-
 /// A service that is run as it is.
 fn without_updates(config: &Config) -> Result<Launch, Reported> {
     let program = config.program.path.clone();
@@ -274,8 +193,10 @@ fn backend(
     service: &Arc<Mutex<supervise::Status>>,
     (post, shown): (Post, Shown),
     (wishes, waker): (Sender<Wish>, Waker),
+    trouble: &Trouble,
 ) -> Backend {
     let (product, service, agent) = (config.place.product.clone(), Arc::clone(service), shown.clone());
+    let trouble = Arc::clone(trouble);
     let status = move || control::Status {
         schema: control::SCHEMA,
         product: product.clone(),
@@ -284,6 +205,7 @@ fn backend(
         uptime_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         service: service.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         updates: agent.read(),
+        configuration: trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
     };
     let wish = move |wish| {
         let wished = wishes.send(wish).is_ok();
@@ -292,6 +214,9 @@ fn backend(
     };
     Backend { status: Arc::new(status), post, shown, wish: Arc::new(wish) }
 }
+
+/// Why the configuration as it is now is not applied, if it is not.
+type Trouble = Arc<Mutex<Option<Reported>>>;
 
 /// What differs between a start and a resumption.
 struct Parts {
@@ -328,6 +253,7 @@ struct Daemon {
     service_of: replace::Service,
     settles_within: Duration,
     replacement: Option<Replacement>,
+    trouble: Trouble,
 }
 
 impl Daemon {
@@ -361,7 +287,8 @@ impl Daemon {
             started,
         });
         let service = Arc::new(Mutex::new(supervisor.status()));
-        let backend = backend(config, began, &service, (post.clone(), shown), (wish, waker.clone()));
+        let trouble = Trouble::default();
+        let backend = backend(config, began, &service, (post.clone(), shown), (wish, waker.clone()), &trouble);
         let (itself, text) = itself.map_or((None, None), |(itself, text)| (Some(itself), text));
         let program = match &itself {
             Some(_) => replace::own_path().map_err(|e| start_failure("start.own_program", &e))?,
@@ -389,6 +316,7 @@ impl Daemon {
             service_of: replace::service_of(config),
             settles_within: serve.ready_deadline + serve.watch + SETTLES,
             replacement: None,
+            trouble,
         };
         daemon.agent.start(agent);
         if daemon.agent.is_kept() {
@@ -460,6 +388,7 @@ impl Daemon {
             Asked::Restart => {
                 self.post.send(Message::Restart(None));
             }
+            Asked::Forward(Signal::HUP) => self.hung_up(),
             Asked::Forward(signal) => self.supervisor.forward(signal),
             Asked::Child => self.reap_at = self.strangers.reap(Instant::now()),
         }

@@ -10,5 +10,6 @@ mod site;
 mod continuity;
 mod load;
 mod refusals;
+mod reload;
 mod stand;
 mod systemd;

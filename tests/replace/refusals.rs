@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::bench::{in_phase, load, restart, script, settled, tcp};
-use crate::site::{PATIENCE, Site};
+use crate::site::{PATIENCE, Site, text};
 use crate::stand::{own, plain, put, put_back, put_script, refused, replace};
 
 #[test]
@@ -16,7 +16,8 @@ fn what_cannot_take_over_changes_nothing() {
     let before = settled(&mut fetchd);
 
     put(&site, b"#!/bin/sh\n", 0o644);
-    refused(&fetchd, "replace.exec", 40, "could not be executed");
+    let output = fetchd.fetchd("restart", &["--supervisor"]);
+    assert!(output.status.code() == Some(40) && text(&output).contains("[replace.exec]"), "{}", text(&output));
     put(&site, &[0x55; 4096], 0o755);
     refused(&fetchd, "replace.exec", 40, "could not be executed");
     fs::remove_file(own(&site)).unwrap();
@@ -34,7 +35,8 @@ fn what_cannot_take_over_changes_nothing() {
     assert_eq!((status.pid, settled(&mut fetchd)), (fetchd.pid(), before));
     assert_eq!(fetchd.log().matches("supervisor.not_replaced").count(), 7);
     put_back(&site);
-    replace(&fetchd);
+    let output = fetchd.fetchd("restart", &["--supervisor"]);
+    assert!(output.status.success() && text(&output).contains("in the same process"), "{}", text(&output));
     restart(&fetchd);
     let report = load.stop();
     assert_eq!(report.totals.failed.total(), 0, "{:?}", report.totals);

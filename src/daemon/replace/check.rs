@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, memfd_create};
@@ -24,9 +24,9 @@ pub(super) struct Check {
 }
 
 impl Check {
-    /// Asks what lies at `state.program`.
-    pub(super) fn start(state: &State) -> Result<Check, ReplaceError> {
-        let program = state.program.clone();
+    /// Asks `program`.
+    pub(super) fn start(program: &Path, state: &State) -> Result<Check, ReplaceError> {
+        let program = program.to_owned();
         let failed = |source: io::Error| ReplaceError::State { source };
         let memory = |name: &str| memfd_create(name, MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()));
         let (stdout, stderr) = (memory("fetchd-check-stdout")?, memory("fetchd-check-stderr")?);

@@ -13,6 +13,7 @@
 
 mod check;
 mod error;
+mod reload;
 mod resume;
 mod state;
 
@@ -23,6 +24,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, RawFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use check::Check;
@@ -43,7 +45,8 @@ use crate::spawn::{Keep, Successor};
 /// A replacement that has been asked for.
 #[derive(Debug)]
 pub(super) struct Replacement {
-    asker: UnixStream,
+    /// `None`: a signal asked for the configuration, and the program stays the one that runs.
+    asker: Option<UnixStream>,
     asked: Instant,
     deadline: Instant,
     step: Step,
@@ -81,7 +84,6 @@ impl Replacement {
 impl Daemon {
     /// Somebody wants this process to become what lies at fetchd's path.
     pub(super) fn replace(&mut self, asker: UnixStream) {
-        let asked = Instant::now();
         let refused = if self.itself.is_none() {
             Some(ReplaceError::Unsupported)
         } else {
@@ -90,11 +92,14 @@ impl Daemon {
         };
         match refused {
             Some(refused) => tell(&asker, &Reported::of(&refused)),
-            None => {
-                let deadline = asked + self.settles_within;
-                self.replacement = Some(Replacement { asker, asked, deadline, step: Step::Resting });
-            }
+            None => self.begin_replacement(Some(asker)),
         }
+    }
+
+    fn begin_replacement(&mut self, asker: Option<UnixStream>) {
+        let asked = Instant::now();
+        let deadline = asked + self.settles_within;
+        self.replacement = Some(Replacement { asker, asked, deadline, step: Step::Resting });
     }
 
     /// Takes the step that is due, if one is.
@@ -123,8 +128,13 @@ impl Daemon {
             self.agent.start(agent);
         }
         let report = Reported::of(&failure);
-        tracing::error!(event = "supervisor.not_replaced", code = report.code, "{}", report.message);
-        tell(&replacement.asker, &report);
+        match &replacement.asker {
+            Some(asker) => {
+                tracing::error!(event = "supervisor.not_replaced", code = report.code, "{}", report.message);
+                tell(asker, &report);
+            }
+            None => self.not_applied(&report),
+        }
     }
 
     /// One step. `true`: the next may be due at once.
@@ -143,7 +153,7 @@ impl Daemon {
                     return late(why);
                 }
                 let state = self.state(&mut Keep::default(), replacement, 0, None)?;
-                replacement.step = Step::Checking(Check::start(&state)?);
+                replacement.step = Step::Checking(Check::start(&self.next_program(replacement), &state)?);
                 Ok(false)
             }
             Step::Checking(check) => {
@@ -177,6 +187,14 @@ impl Daemon {
         }
     }
 
+    /// What is executed: what lies at fetchd's path, or for the sake of the configuration what runs.
+    fn next_program(&self, replacement: &Replacement) -> PathBuf {
+        match replacement.asker {
+            Some(_) => self.program.clone(),
+            None => PathBuf::from("/proc/self/exe"),
+        }
+    }
+
     fn agent_does(&self) -> String {
         format!("the agent is {}", self.backend.shown.read().doing)
     }
@@ -184,13 +202,14 @@ impl Daemon {
     /// The `execve`. Returns only if it failed.
     fn become_successor(&mut self, replacement: &Replacement, agent: &Agent) -> ReplaceError {
         let Some(itself) = &self.itself else { return ReplaceError::Unsupported };
-        tracing::info!(event = "supervisor.replacing", program = %self.program.display(), "fetchd replaces itself");
+        let program = self.next_program(replacement);
+        tracing::info!(event = "supervisor.replacing", program = %program.display(), "fetchd replaces itself");
         let failure = {
             let Some(_quiet) = self.supervisor.quiet() else { return ReplaceError::Unread };
             if !(itself.flush_log)() {
                 return ReplaceError::Unread;
             }
-            match self.execute(replacement, agent) {
+            match self.execute(&program, replacement, agent) {
                 Ok(never) => match never {},
                 Err(failure) => failure,
             }
@@ -199,7 +218,12 @@ impl Daemon {
         failure
     }
 
-    fn execute(&self, replacement: &Replacement, agent: &Agent) -> Result<std::convert::Infallible, ReplaceError> {
+    fn execute(
+        &self,
+        program: &Path,
+        replacement: &Replacement,
+        agent: &Agent,
+    ) -> Result<std::convert::Infallible, ReplaceError> {
         let handed_over = |source: io::Error| ReplaceError::State { source };
         // Also when another file has taken its place, or none has.
         let image = File::open("/proc/self/exe").map_err(handed_over)?;
@@ -210,8 +234,8 @@ impl Daemon {
         let at = keep.add(memory.as_fd());
         let (argv, env) = (std::env::args_os().collect(), environment(RESUME, at));
         self.supervisor.reloading("fetchd replaces itself");
-        let source = Successor { program: self.program.clone(), argv, env, keep }.take_over();
-        Err(ReplaceError::Exec { program: self.program.clone(), source })
+        let source = Successor { program: program.to_owned(), argv, env, keep }.take_over();
+        Err(ReplaceError::Exec { program: program.to_owned(), source })
     }
 
     /// What goes on. Without the agent it is only good for looking at.
@@ -238,9 +262,10 @@ impl Daemon {
             descriptors: Vec::new(),
             service: self.service_of.clone(),
             configuration: self.text.clone(),
+            trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             began: Steady::of(self.began),
             asked: Steady::of(replacement.asked),
-            asker: Some(keep.add(replacement.asker.as_fd())),
+            asker: replacement.asker.as_ref().map(|asker| keep.add(asker.as_fd())),
             control: self.control.as_ref().map(|control| keep.add(control.as_fd())),
             lock: lock.map(|lock| keep.add(lock)),
             supervisor,
@@ -278,8 +303,13 @@ fn tell_done(asker: &UnixStream, message: String) {
 
 /// Which service a configuration is of, and what must not change while it runs.
 pub(super) fn service_of(config: &Config) -> Service {
-    let restart = format!("{:?}", config.serve.restart).to_lowercase();
-    Service { product: config.place.product.clone(), state_dir: config.place.state_dir.clone(), restart }
+    Service {
+        product: config.place.product.clone(),
+        state_dir: config.place.state_dir.clone(),
+        program: config.program.path.clone(),
+        restart: format!("{:?}", config.serve.restart).to_lowercase(),
+        layout: format!("{:?}", config.install.layout).to_lowercase(),
+    }
 }
 
 /// Where fetchd lies, as it was called: a symlink that leads to another version tomorrow is followed tomorrow. Where that

@@ -1,15 +1,17 @@
 //! The next program's side: it goes on where the one before it stopped, or lets that one go on.
 
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::RawFd;
+use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::state::{Outline, State, outline, text_of};
+use super::state::{Outline, Service, State, outline, text_of};
 use super::{RESUME, RESUME_FAILED, ReplaceError, STATE_FD, WORD, environment, service_of, tell, tell_done};
-use crate::agent::Shown;
-use crate::config::Config;
+use crate::agent::{Message, Shown};
+use crate::config::{Config, Restart};
 use crate::control::{self, Server};
 use crate::daemon::signals::Signals;
 use crate::daemon::{Daemon, Itself, Loaded, Parts, control_socket, machinery, setup, start_failure};
@@ -24,26 +26,37 @@ pub fn check(load: impl FnOnce() -> Result<Config, Reported>) -> Result<&'static
     let at = state_descriptor()?;
     let held = Held::adopt(&[at]).map_err(unreadable)?;
     let state = State::read(&text_of(held.copy(at).map_err(unreadable)?)?)?;
-    same_service(&state, &load()?)?;
+    same_service(&state.service, &service_of(&load()?))?;
     Ok(WORD)
 }
 
 /// Goes on with the state that was left to this program, or lets the one before it go on.
 pub(in crate::daemon) fn resume(itself: Itself) -> Result<Daemon, Reported> {
     let handed = Handed::take()?;
-    let (mut daemon, state) = handed.resume(|handed| go_on(handed, itself))?;
+    let (mut daemon, state, restart) = handed.resume(|handed| go_on(handed, itself))?;
     daemon.supervisor.take_over(if handed.is_again() { "fetchd was not replaced" } else { "fetchd was replaced" });
-    handed.taken_over(&state);
+    handed.taken_over(&state, &daemon);
+    if restart {
+        // What changed reaches the service with its next generation, which is watched.
+        daemon.post.send(Message::Restart(None));
+    }
     Ok(daemon)
 }
 
 /// The supervisor of the program before this one, in this one. Nothing of the service is touched.
-fn go_on(handed: &Handed, itself: Itself) -> Result<(Daemon, State), Reported> {
+fn go_on(handed: &Handed, itself: Itself) -> Result<(Daemon, State, bool), Reported> {
     let state = handed.state()?;
     // The old program goes on by the configuration that it had: what is there now may be why the new one could not.
     let text = state.configuration.as_deref().filter(|_| handed.is_again());
     let Loaded { config, wanted, text } = (itself.load)(text)?;
-    same_service(&state, &config)?;
+    let before = match &state.configuration {
+        // What the one before this one went by. One that cannot be read any more is taken as no change.
+        Some(before) if !handed.is_again() => {
+            (itself.load)(Some(before)).map_or(config.clone(), |before| before.config)
+        }
+        _ => config.clone(),
+    };
+    same_service(&state.service, &service_of(&config))?;
     let resumed = |e: io::Error| start_failure("replace.resume", &e);
     let signals = Signals::listen().map_err(resumed)?;
     let options = setup::options(&config)?;
@@ -67,8 +80,16 @@ fn go_on(handed: &Handed, itself: Itself) -> Result<(Daemon, State), Reported> {
     }
     machinery.off = machinery.off.or(missing);
     let shown = Shown::default();
-    shown.write(|shown| (shown.next_poll, shown.last) = (state.updates.next_poll, state.updates.last.clone()));
-    let supervisor = Supervisor::resume(options, state.supervisor.clone(), &handed.held).map_err(resumed)?;
+    shown.write(|shown| {
+        // Another source, or another rhythm, is a reason to look at once.
+        let same = before.source == config.source && before.schedule == config.schedule;
+        shown.next_poll = state.updates.next_poll.filter(|_| same);
+        shown.last.clone_from(&state.updates.last);
+    });
+    let mut supervisor = Supervisor::resume(options, state.supervisor.clone(), &handed.held).map_err(resumed)?;
+    // The old program goes on with what it has.
+    let restart = !handed.is_again() && supervisor.change(setup::listens(&config), arguments(&before))?;
+    let restart = restart && config.serve.restart == Restart::Supervise;
     let parts = Parts { signals, supervisor, machinery, started: None, shown, began: state.began.instant() };
     let mut daemon = Daemon::of(&config, parts, Some((itself, text)))?;
     daemon.program = state.program.clone();
@@ -78,7 +99,11 @@ fn go_on(handed: &Handed, itself: Itself) -> Result<(Daemon, State), Reported> {
         Some(control) => Some(Server::resume(&control::path(dir), control)),
         None => control_socket(&config),
     };
-    Ok((daemon, state))
+    Ok((daemon, state, restart))
+}
+
+fn arguments(config: &Config) -> Vec<OsString> {
+    config.program.args.iter().map(Into::into).collect()
 }
 
 /// What arrived, until this program has taken over.
@@ -149,11 +174,16 @@ impl Handed {
     }
 
     /// The supervisor goes on: whoever asked is told.
-    fn taken_over(self, state: &State) {
-        let asker = state.asker.and_then(|number| self.held.copy(number).ok()).map(Into::into);
+    fn taken_over(self, state: &State, daemon: &Daemon) {
+        let asker = state.asker.and_then(|number| self.held.copy(number).ok()).map(UnixStream::from);
         let took = Instant::now().saturating_duration_since(state.asked.instant());
         match &self.failed {
+            Some(why) if asker.is_none() => daemon.not_applied(why),
+            None if asker.is_none() => {
+                tracing::info!(event = "configuration.applied", "the configuration is applied as it is now");
+            }
             Some(why) => {
+                daemon.note_trouble(state.trouble.clone());
                 let report = Reported::of(&ReplaceError::GaveUp { why: why.clone() });
                 tracing::error!(event = "supervisor.not_replaced", code = report.code, "{}", report.message);
                 asker.iter().for_each(|asker| tell(asker, &report));
@@ -171,12 +201,13 @@ impl Handed {
 }
 
 /// Fails if the configuration is of another service, or asks for what cannot change in a running supervisor.
-fn same_service(state: &State, config: &Config) -> Result<(), ReplaceError> {
-    let (before, now) = (&state.service, service_of(config));
+pub(super) fn same_service(before: &Service, now: &Service) -> Result<(), ReplaceError> {
     let changed = [
         ("product", before.product != now.product),
         ("state_dir", before.state_dir != now.state_dir),
+        ("program", before.program != now.program),
         ("restart", before.restart != now.restart),
+        ("layout", before.layout != now.layout),
     ];
     match changed.into_iter().find(|(_, changed)| *changed) {
         Some((setting, _)) => Err(ReplaceError::Setting { setting }),

@@ -13,6 +13,7 @@ use super::ReplaceError;
 use crate::agent::{LastPass, Running};
 use crate::clock::{Steady, Timestamp};
 use crate::digest::Sha256;
+use crate::failure::Reported;
 use crate::restart::supervise::Carried;
 
 /// The layout that this fetchd writes and reads. Any change of [`State`] or of what is in it is another one.
@@ -36,6 +37,8 @@ pub(super) struct State {
     pub(super) service: Service,
     /// The text of the configuration file that the writer went by, where there is one.
     pub(super) configuration: Option<String>,
+    /// Why a configuration is not applied, as the writer shows it.
+    pub(super) trouble: Option<Reported>,
     /// When the process began to supervise.
     pub(super) began: Steady,
     /// When it was asked to replace itself.
@@ -58,8 +61,10 @@ pub(super) struct State {
 pub(in crate::daemon) struct Service {
     pub(super) product: String,
     pub(super) state_dir: PathBuf,
-    /// The driver, as it is shown.
+    pub(super) program: PathBuf,
+    /// The driver and the layout, in words.
     pub(super) restart: String,
+    pub(super) layout: String,
 }
 
 /// Where the agent is.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
@@ -69,7 +70,7 @@ impl Generation {
         number: u64,
         launch: Launch,
         options: &Options,
-        listeners: &[Listener],
+        listeners: &[Arc<Listener>],
         notify: &str,
     ) -> Result<Generation, HandoffError> {
         let no_process = |source: io::Error| HandoffError::Spawn { source };
@@ -201,6 +202,17 @@ impl Generation {
         let _ = self.child.kill(signal);
     }
 
+    /// Whether `signal` would simply end it: it neither catches nor blocks nor ignores it, as far as /proc can be read.
+    pub(super) fn is_ended_by(&self, signal: Signal) -> bool {
+        let Ok(status) = std::fs::read_to_string(format!("/proc/{}/status", self.pid())) else { return false };
+        let bit = 1_u64 << (signal.as_raw() - 1);
+        let mut sets = status.lines().filter_map(|line| {
+            let (name, set) = line.split_once(':')?;
+            ["SigBlk", "SigIgn", "SigCgt"].contains(&name).then(|| u64::from_str_radix(set.trim(), 16).ok())?
+        });
+        sets.all(|set| set & bit == 0)
+    }
+
     /// The control descriptor, until the service has closed its end.
     pub(super) fn control(&self) -> Option<BorrowedFd<'_>> {
         self.control.as_ref().map(AsFd::as_fd)
@@ -302,7 +314,7 @@ impl Generation {
 /// Where each descriptor goes: the listeners from 3 on, the control descriptor behind them, and,
 /// where stderr is captured, the read end that keeps its pipe alive.
 fn descriptors(
-    listeners: &[Listener],
+    listeners: &[Arc<Listener>],
     control: Option<OwnedFd>,
     tail: &Option<(Tail, ServiceEnds)>,
 ) -> io::Result<Vec<(OwnedFd, RawFd)>> {
@@ -333,10 +345,10 @@ fn contract(
     number: u64,
     launch: &Launch,
     options: &Options,
-    listeners: &[Listener],
+    listeners: &[Arc<Listener>],
     notify: &str,
 ) -> Vec<(&'static str, String)> {
-    let names: Vec<&str> = listeners.iter().map(Listener::name).collect();
+    let names: Vec<&str> = listeners.iter().map(|listener| listener.name()).collect();
     let mut variables = vec![
         ("NOTIFY_SOCKET", notify.to_owned()),
         ("FETCHD_PROTO", "1".to_owned()),

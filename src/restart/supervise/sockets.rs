@@ -154,8 +154,18 @@ impl Listener {
         self.socket.as_fd()
     }
 
-    /// At the final stop: removes a unix socket's path, if it is still the one that was bound.
-    pub fn release(self) {
+    /// Whether it is what `listen` asks for. What somebody else has bound goes by its name.
+    pub(super) fn answers(&self, listen: &Listen) -> bool {
+        self.name == listen.name && self.listen.as_ref().is_none_or(|asked| asked == listen)
+    }
+
+    /// Whether somebody else has bound it.
+    pub(super) fn is_adopted(&self) -> bool {
+        self.listen.is_none()
+    }
+
+    /// When it is not needed any more: removes a unix socket's path, if it is still the one that was bound.
+    pub fn release(&self) {
         let Bound::Unix { path, inode } = &self.bound else { return };
         if std::fs::symlink_metadata(path).is_ok_and(|m| (m.dev(), m.ino()) == *inode) {
             // A path that cannot be removed is found stale, and replaced, at the next start.

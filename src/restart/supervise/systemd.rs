@@ -73,6 +73,13 @@ impl Systemd {
         }
     }
 
+    /// Takes back every copy of this name.
+    pub(super) fn forget(&self, name: &str) {
+        if std::env::var_os("FDSTORE").is_some_and(|most| most != "0") {
+            self.send(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]);
+        }
+    }
+
     /// Sends the watchdog message if it is time; says when the next one is due.
     pub(super) fn ping(&mut self, now: Instant) -> Option<Instant> {
         let interval = self.watchdog?;

@@ -1,6 +1,7 @@
 //! The supervisor as it goes from one program to the next, in the same process.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::super::carried::Carried;
@@ -62,7 +63,8 @@ impl Supervisor {
             return None;
         }
         Some(Carried {
-            listeners: self.listeners.iter().map(|listener| listener.carry(keep)).collect(),
+            // What has not been handed over yet is asked for anew by whoever reads the configuration.
+            listeners: self.settled_listeners().iter().map(|listener| listener.carry(keep)).collect(),
             notify: keep.add(self.notify.as_fd()),
             notify_address: self.notify.address().to_owned(),
             ready_sent: self.systemd.was_ready(),
@@ -80,10 +82,11 @@ impl Supervisor {
     /// Goes on where an earlier program of this process stopped. The stderr of the services waits for
     /// [`Supervisor::take_over`]: until then, another program may still go on in this one's place.
     pub fn resume(options: Options, carried: Carried, held: &Held) -> io::Result<Supervisor> {
-        let listeners = carried.listeners.into_iter().map(|listener| Listener::resume(listener, held));
+        let listeners = carried.listeners.into_iter().map(|listener| Listener::resume(listener, held).map(Arc::new));
         let generations = carried.generations.into_iter().map(|generation| Generation::carried(generation, held));
         Ok(Supervisor {
             listeners: listeners.collect::<io::Result<_>>()?,
+            before: None,
             notify: NotifySocket::inherited(held.copy(carried.notify)?, carried.notify_address),
             systemd: Systemd::resume(carried.ready_sent),
             generations: generations.collect::<io::Result<_>>()?,
@@ -113,6 +116,7 @@ impl Supervisor {
                 tracing::error!(event = "stderr.unread", error = %e, generation = generation.number, "nobody reads its stderr");
             }
         }
+        self.store_new_listeners();
         self.reloaded(status);
     }
 
