@@ -92,7 +92,7 @@ pub struct Status {
     /// The agent.
     pub updates: AgentStatus,
     /// Why the configuration as it is now is not applied; `None`: it is, or nobody has asked.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<Reported>,
 }
 

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use super::resume::same_service;
 use super::service_of;
 use crate::daemon::Daemon;
-use crate::failure::{Exit, Reported};
+use crate::failure::Reported;
 
 impl Daemon {
     /// SIGHUP: passed on to the service, and a reason to look at the configuration file. Whoever wants only the second
@@ -50,14 +50,13 @@ impl Daemon {
 
     /// Says that the configuration is not applied, and why.
     pub(super) fn not_applied(&self, why: &Reported) {
-        let report = Reported {
-            code: "configuration.refused".to_owned(),
-            exit: Exit::Usage,
-            message: format!("the configuration is not applied: {} [{}]", why.message, why.code),
-            hint: why.hint.clone(),
-        };
-        tracing::error!(event = "configuration.refused", code = why.code, "{}", report.message);
-        self.note_trouble(Some(report));
+        tracing::error!(
+            event = "configuration.refused",
+            code = why.code,
+            "the configuration is not applied: {}",
+            why.message
+        );
+        self.note_trouble(Some(why.clone()));
     }
 
     pub(super) fn note_trouble(&self, trouble: Option<Reported>) {
