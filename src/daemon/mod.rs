@@ -56,10 +56,13 @@ pub fn resume(itself: Itself) -> Result<u8, Reported> {
     replace::resume(itself)?.run()
 }
 
+/// Reads a configuration.
+pub type Load = dyn Fn(Option<&str>) -> Result<Loaded, Reported>;
+
 /// How a supervisor that is this whole program replaces itself.
 pub struct Itself {
     /// Reads the configuration as it is now; given a text, with that in place of the configuration file's.
-    pub load: Box<dyn Fn(Option<&str>) -> Result<Loaded, Reported>>,
+    pub load: Box<Load>,
     /// Waits, a moment at most, until what was logged is written; false if it is not.
     pub flush_log: Box<dyn Fn() -> bool>,
 }

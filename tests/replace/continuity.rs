@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
 use crate::bench::{Orphan, gone, in_phase, ms, restart, script, serves_from, settled};
-use crate::site::{FETCHD, Site, get, wait_until};
+use crate::site::{FETCHD, Site, get};
 use crate::stand::{from_own_path, plain, replace, try_replace};
 
 /// Says that it is ready, and does not go when it is told to.

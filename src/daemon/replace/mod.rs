@@ -3,9 +3,9 @@
 //! The steps, each with a deadline, while the loop goes on:
 //!
 //! 1. wait until nothing is being started or watched;
-//! 2. ask what lies at fetchd's path whether it could go on from the present state ([`check`]);
+//! 2. ask what lies at fetchd's path whether it could go on from the present state (`check.rs`);
 //! 3. let the agent come to rest, which interrupts a poll or a download and nothing else;
-//! 4. write the state to a memory file ([`state`]) and `execve`; the new program resumes ([`resume`]).
+//! 4. write the state to a memory file (`state.rs`) and `execve`; the new program resumes (`resume.rs`).
 //!
 //! Up to the `execve` a failure changes nothing. After it, a program that finds that it cannot go on executes the old
 //! one, which is passed along as an open file, with the same state. One that is killed before it can do so takes the
