@@ -1,8 +1,8 @@
-//! Wall-clock time as it stands in files: whole seconds, RFC 3339, UTC.
+//! Wall-clock time as it stands in files: whole seconds, RFC 3339, UTC; and steady time as one program leaves it to the next.
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -58,5 +58,50 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// An [`Instant`] that another program of the same boot can read: nanoseconds of the kernel's monotonic clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Steady(u64);
+
+impl Steady {
+    /// The same moment.
+    pub fn of(instant: Instant) -> Steady {
+        let now = Instant::now();
+        let nanos = |duration: Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        let (ahead, behind) = (instant.saturating_duration_since(now), now.saturating_duration_since(instant));
+        Steady(monotonic().saturating_add(nanos(ahead)).saturating_sub(nanos(behind)))
+    }
+
+    /// The same moment. One that lies before what an [`Instant`] can hold is now.
+    pub fn instant(self) -> Instant {
+        let (now, clock) = (Instant::now(), monotonic());
+        let moved = match self.0.checked_sub(clock) {
+            Some(ahead) => now.checked_add(Duration::from_nanos(ahead)),
+            None => now.checked_sub(Duration::from_nanos(clock - self.0)),
+        };
+        moved.unwrap_or(now)
+    }
+}
+
+fn monotonic() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    // Neither part of it is ever negative on this clock.
+    now.tv_sec.cast_unsigned().saturating_mul(1_000_000_000).saturating_add(now.tv_nsec.cast_unsigned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_steady_time_is_the_instant_it_was_made_of() {
+        let now = Instant::now();
+        for instant in [now, now + Duration::from_secs(90), now.checked_sub(Duration::from_secs(5)).unwrap_or(now)] {
+            let back = Steady::of(instant).instant();
+            let apart = back.saturating_duration_since(instant).max(instant.saturating_duration_since(back));
+            assert!(apart < Duration::from_millis(50), "{apart:?}");
+        }
     }
 }

@@ -9,6 +9,7 @@
 //! `unsafe` code stands only in the part that forks, `spawn::image`.
 
 mod image;
+mod itself;
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd, RawFd};
@@ -20,6 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions};
 
 use image::Image;
+pub use itself::{Held, Keep, Successor, hold_no_signals, hold_signals};
 
 /// A program to be started.
 pub struct Spawn {
@@ -141,6 +143,13 @@ impl fmt::Display for Exited {
 }
 
 impl Child {
+    /// A child that an earlier program of this very process started. Fails if `pidfd` is not of a child of this process.
+    pub fn inherited(pid: Pid, pidfd: OwnedFd) -> io::Result<Child> {
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        rustix::io::retry_on_intr(|| rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), look))?;
+        Ok(Child { pid, pidfd, exited: None })
+    }
+
     /// Its process id.
     pub fn pid(&self) -> Pid {
         self.pid

@@ -69,6 +69,8 @@ pub enum Message {
     },
     /// End.
     Stop,
+    /// End for now, with everything that waits kept: whoever runs the agent wants it back.
+    Rest,
 }
 
 impl Message {
@@ -140,6 +142,13 @@ impl Inbox {
             Err(RecvTimeoutError::Timeout) => None,
             Err(RecvTimeoutError::Disconnected) => Some(Message::Stop),
         }
+    }
+
+    /// Whether something waits that is not to be forgotten.
+    pub fn is_empty(&mut self) -> bool {
+        self.waiting.extend(self.receiver.try_iter());
+        self.waiting.retain(|message| !matches!(message, Message::Rest));
+        self.waiting.is_empty()
     }
 
     /// Readable when something may have come.

@@ -60,8 +60,8 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// Runs until it is told to stop.
-    pub fn run(mut self) {
+    /// Runs until it is told to stop or to rest. What it returns can be run again, and goes on.
+    pub fn run(mut self) -> Agent {
         self.learn();
         self.show();
         let mut next = Instant::now() + self.first_wait();
@@ -78,7 +78,7 @@ impl Agent {
                 next = self.reopen();
             }
             match message {
-                Some(Message::Stop) => break,
+                Some(Message::Stop | Message::Rest) => break,
                 Some(Message::Apply(ask, reply)) => {
                     let (answer, verdict) = self.pass(ask);
                     next = Instant::now() + self.rest(verdict);
@@ -102,16 +102,25 @@ impl Agent {
         if let Some(line) = &mut self.line {
             line.worker.dismiss();
         }
+        self
     }
 
     fn learn(&mut self) {
         let (Some(line), Some(started)) = (&mut self.line, &self.started) else { return };
+        if line.running.is_some() {
+            // It goes on, and what lies at the program path by now need not be what runs.
+            return;
+        }
         if let Err(failure) = line.learn_what_runs(started) {
             tracing::error!(event = "state.unwritable", error = chain(&failure), "cannot record what runs");
         }
     }
 
     fn first_wait(&self) -> Duration {
+        if let Some(next) = self.shown.read().next_poll {
+            // It goes on.
+            return next.since(Timestamp::now());
+        }
         // A service that does not run yet waits for nobody.
         if self.started.is_none() && self.reopen.is_none() { Duration::ZERO } else { self.schedule.first(chance()) }
     }
@@ -235,7 +244,7 @@ impl Agent {
                     Event::new(Timestamp::now(), "service.crashed").message(status).detail("generation", generation),
                 );
             }
-            Message::Apply(..) | Message::Stop => {}
+            Message::Apply(..) | Message::Stop | Message::Rest => {}
         }
     }
 

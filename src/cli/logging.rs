@@ -53,15 +53,26 @@ fn start_with(settings: &Effective, writer: BoxMakeWriter) {
 }
 
 /// A log that is written by a thread of its own.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Unblocked(Arc<Counts>);
+
+impl Unblocked {
+    /// Waits, for a second at most, until what was logged is written; false if it is not.
+    pub fn flush(&self) -> bool {
+        let give_up = Instant::now() + Duration::from_secs(1);
+        loop {
+            match self.0.waiting.load(Ordering::Acquire) {
+                0 => return true,
+                _ if Instant::now() >= give_up => return false,
+                _ => std::thread::sleep(Duration::from_millis(1)),
+            }
+        }
+    }
+}
 
 impl Drop for Unblocked {
     fn drop(&mut self) {
-        let give_up = Instant::now() + Duration::from_secs(1);
-        while self.0.waiting.load(Ordering::Acquire) > 0 && Instant::now() < give_up {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        self.flush();
     }
 }
 

@@ -17,9 +17,10 @@ pub(super) fn rollback(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repo
     through(&place(matches)?, &Request::Rollback, out)
 }
 
-/// The same binary as a new process.
+/// The same binary as a new process; with `--supervisor`, fetchd itself from the file at its path.
 pub(super) fn restart(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
-    through(&place(matches)?, &Request::Restart, out)
+    let request = if matches.get_flag("supervisor") { Request::ReplaceSupervisor } else { Request::Restart };
+    through(&place(matches)?, &request, out)
 }
 
 /// No installs.

@@ -13,6 +13,13 @@ use crate::publish::AtLeast;
 pub(super) fn add(command: Command, verb: &str) -> Command {
     match verb {
         "apply" => command.arg(switch("force", "Take the release now, in spite of a hold, a cooldown or its rollout")),
+        "restart" => command.arg(
+            switch("supervisor", "Replace fetchd itself by what lies at its path now; the program runs on").long_help(
+                "Replace fetchd itself by what lies at its path now, with the configuration as it is now. The program runs on, \
+                 with the same supervisor's process id. What lies there is asked first whether it can take over; if not, \
+                 nothing changes.",
+            ),
+        ),
         "hold" => command.arg(text("reason", "TEXT", "Why; shown by `status`")).arg(text(
             "for",
             "DURATION",

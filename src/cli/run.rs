@@ -6,41 +6,91 @@ use std::time::{Duration, Instant};
 use clap::ArgMatches;
 use fetchd_fetchers::Registry;
 
-use super::{load, logging};
+use super::settings::load_text;
+use super::{args, load, logging};
 use crate::config::{self, Config, Effective, Source, Trust};
-use crate::daemon::{self, setup};
+use crate::daemon::{self, Itself, Loaded, replace, setup};
 use crate::failure::Reported;
 
 /// Runs the service until it is told to stop, and ends with its code.
 pub(super) fn run(matches: &ArgMatches) -> Result<u8, Reported> {
+    let role = std::env::var("FETCHD_ROLE").unwrap_or_default();
+    match role.as_str() {
+        replace::CHECK => return could_go_on(matches),
+        // The mask of signals is inherited: whatever arrives waits for the loop.
+        replace::RESUME | SOURCE_CHECK => {}
+        _ => daemon::hold_signals()?,
+    }
     // To the end: what was logged last is written before the process ends.
-    let _log;
-    let (config, wanted) = {
+    let log;
+    let loaded = {
         // Dropped before the service starts: a supervisor that idles for months keeps nothing it
         // does not need.
-        let settings = load(matches)?;
+        let settings = load(matches);
+        if role == replace::RESUME {
+            // Should the configuration be wrong by now, what is said of it is printed at the end.
+            log = settings.as_ref().ok().and_then(logging::start_unblocked);
+            drop(settings);
+            return daemon::resume(itself(log.as_ref()));
+        }
+        let settings = settings?;
         let config = Config::of(&settings)?;
-        if std::env::var_os("FETCHD_ROLE").is_some_and(|role| role == SOURCE_CHECK) {
+        if role == SOURCE_CHECK {
             logging::start(&settings);
             config.source.as_ref().map(|source| open(&settings, source)).transpose()?;
             return Ok(0);
         }
-        _log = logging::start_unblocked(&settings);
-        let wanted = config.source.as_ref().map(|source| setup::wanted(&settings, &config, source)).transpose()?;
-        if let Some(source) = &config.source
+        log = logging::start_unblocked(&settings);
+        let loaded = loaded(&settings, config).checked()?;
+        if let Some(source) = &loaded.config.source
             && let Some(code) = check(&settings, source)?
         {
             return Ok(code);
         }
-        (config, wanted)
+        loaded
     };
-    if config.source.as_ref().is_some_and(|source| source.trust == Trust::Unsigned) {
+    if loaded.config.source.as_ref().is_some_and(|source| source.trust == Trust::Unsigned) {
         tracing::warn!(
             event = "trust.unsigned",
             "RELEASES ARE NOT CHECKED: --insecure-unsigned takes whatever the source shows"
         );
     }
-    daemon::run(&config, wanted)
+    daemon::run_itself(loaded, itself(log.as_ref()))
+}
+
+/// How this program replaces itself. The command line is read again: it need not be kept.
+fn itself(log: Option<&logging::Unblocked>) -> Itself {
+    let log = log.cloned();
+    Itself {
+        load: Box::new(|text| {
+            let matches = args::command().try_get_matches_from(std::env::args_os()).ok();
+            let matches = matches.as_ref().and_then(ArgMatches::subcommand).map(|(_, run)| run);
+            // It was read once, by this program or by one that this one has said it can follow.
+            let not_built_in = || super::Failed::NotBuiltIn { command: "run".to_owned() };
+            let settings = load_text(matches.ok_or_else(not_built_in)?, text)?;
+            let config = Config::of(&settings)?;
+            Ok(loaded(&settings, config))
+        }),
+        flush_log: Box::new(move || log.as_ref().is_none_or(logging::Unblocked::flush)),
+    }
+}
+
+fn loaded(settings: &Effective, config: Config) -> Loaded {
+    let wanted = config.source.as_ref().map(|source| setup::wanted(settings, &config, source)).transpose();
+    Loaded { wanted, text: settings.text_of_file().map(str::to_owned), config }
+}
+
+/// In a process that is asked only this: whether it could go on from the state of the supervisor that asks.
+fn could_go_on(matches: &ArgMatches) -> Result<u8, Reported> {
+    let yes = replace::check(|| {
+        let settings = load(matches)?;
+        let config = Config::of(&settings)?;
+        config.source.as_ref().map(|source| open(&settings, source)).transpose()?;
+        Ok(loaded(&settings, config).checked()?.config)
+    })?;
+    let mut out = super::Out::new(false);
+    out.line(yes);
+    out.finish().map(|()| 0).map_err(|source| super::Failed::Output { source }.into())
 }
 
 fn open(settings: &Effective, source: &Source) -> Result<(), Reported> {

@@ -18,8 +18,13 @@ pub(super) fn add(mut command: Command, takes: impl Fn(&Setting) -> bool) -> Com
 
 /// Reads flags, environment and file.
 pub fn load(matches: &ArgMatches) -> Result<Effective, ConfigError> {
+    load_text(matches, None)
+}
+
+/// The same with `text` in place of what the file contains.
+pub(super) fn load_text(matches: &ArgMatches, text: Option<&str>) -> Result<Effective, ConfigError> {
     let file = matches.get_one::<PathBuf>(FILE);
-    Effective::load(flags(matches), file.map(PathBuf::as_path), Host::here()?)
+    Effective::load_text(flags(matches), file.map(PathBuf::as_path), text, Host::here()?)
 }
 
 fn flags(matches: &ArgMatches) -> Layer {

@@ -108,6 +108,9 @@ fn text(status: &Status) -> Vec<String> {
     if status.service.generations.is_empty() {
         row("service", "not running".to_owned());
     }
+    if let Some(why) = &status.configuration {
+        row("configuration", format!("NOT APPLIED: {} [{}]", why.message, why.code));
+    }
     match (&updates.updates_off, &updates.source) {
         (Some(off), _) => {
             row("updates", format!("OFF: {} [{}] (exit {})", off.message, off.code, off.exit.number()));

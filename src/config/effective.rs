@@ -95,6 +95,7 @@ impl fmt::Debug for Host {
 pub struct Effective {
     values: BTreeMap<&'static str, (Value, Origin)>,
     file: Option<PathBuf>,
+    text: Option<String>,
     host: Host,
 }
 
@@ -109,14 +110,30 @@ impl Effective {
     /// Reads the file (`file`, else the one `FETCHD_CONFIG` names, else none) and the environment,
     /// and puts `flags` on top. No file is looked for anywhere else.
     pub fn load(flags: Layer, file: Option<&Path>, host: Host) -> Result<Effective, ConfigError> {
+        Effective::load_text(flags, file, None, host)
+    }
+
+    /// The same with `text` in place of what the file contains, if there is a file.
+    pub fn load_text(
+        flags: Layer,
+        file: Option<&Path>,
+        text: Option<&str>,
+        host: Host,
+    ) -> Result<Effective, ConfigError> {
         let named = file.or_else(|| host.variable(environment::FILE));
         let file = named.map(|path| absolute(&host.directory, path));
         let mut layers = Vec::new();
+        let mut read = None;
         if let Some(path) = &file {
-            let text =
-                std::fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.clone(), source })?;
+            let text = match text {
+                Some(text) => text.to_owned(),
+                None => {
+                    std::fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.clone(), source })?
+                }
+            };
             // Errors name the file as the operator did.
             layers.push(file::read(named.unwrap_or(path), &text)?);
+            read = Some(text);
         }
         layers.push(environment::read(&host.variables)?);
         layers.push(flags);
@@ -135,12 +152,17 @@ impl Effective {
                 values.insert(setting.key, (value, origin));
             }
         }
-        Ok(Effective { values, file, host })
+        Ok(Effective { values, file, text: read, host })
     }
 
     /// The file that was read, absolute.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
+    }
+
+    /// What the file contains.
+    pub fn text_of_file(&self) -> Option<&str> {
+        self.text.as_deref()
     }
 
     /// The machine it was loaded for.

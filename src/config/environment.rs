@@ -12,7 +12,7 @@ use super::value::Given;
 pub const FILE: &str = "FETCHD_CONFIG";
 
 /// Variables that belong to the process protocol, not to the configuration.
-pub const PROTOCOL: [&str; 11] = [
+pub const PROTOCOL: [&str; 13] = [
     "FETCHD_PROTO",
     "FETCHD_ROLE",
     "FETCHD_GENERATION",
@@ -23,6 +23,8 @@ pub const PROTOCOL: [&str; 11] = [
     "FETCHD_READY_MS",
     "FETCHD_DRAIN_MS",
     "FETCHD_SMOKE",
+    "FETCHD_STATE_FD",
+    "FETCHD_RESUME_FAILED",
     "FETCHD_KEY_PASSWORD",
 ];
 

@@ -15,10 +15,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use client::{ControlError, ask, supervisor};
-pub use server::{Backend, Server};
+pub use server::{Backend, Server, Wish, answer};
 
 use crate::agent::{AgentStatus, Answer, Ask};
 use crate::clock::Timestamp;
+use crate::failure::Reported;
 use crate::restart::supervise;
 
 /// The layout of the messages.
@@ -38,6 +39,8 @@ pub enum Request {
     },
     /// The same binary as a new process.
     Restart,
+    /// The program of fetchd itself, as it lies at its path now, in place of the one that runs.
+    ReplaceSupervisor,
     /// Back to the previous release.
     Rollback,
     /// Install nothing.
@@ -89,6 +92,9 @@ pub struct Status {
     pub service: supervise::Status,
     /// The agent.
     pub updates: AgentStatus,
+    /// Why the configuration as it is now is not applied; `None`: it is, or nobody has asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<Reported>,
 }
 
 /// Where the control socket of the service with this state directory is.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{LONGEST_LINE, Line, PATIENCE, Request, Status, peer};
-use crate::agent::{Message, Post, Reply, Shown};
+use crate::agent::{Answer, Message, Post, Reply, Shown};
 
 /// What the server answers from.
 #[derive(Clone)]
@@ -24,6 +24,20 @@ pub struct Backend {
     pub post: Post,
     /// What the agent shows.
     pub shown: Shown,
+    /// Reaches the loop of the supervisor; false if it takes no wishes.
+    pub wish: Arc<dyn Fn(Wish) -> bool + Send + Sync>,
+}
+
+/// What is asked of the supervisor's loop itself. Who asks is answered through [`answer`].
+#[derive(Debug)]
+pub enum Wish {
+    /// See [`Request::ReplaceSupervisor`].
+    Replace(UnixStream),
+}
+
+/// Tells somebody who asked for a [`Wish`] how it ended. Whoever has gone needs no answer.
+pub fn answer(stream: &UnixStream, answer: Answer) {
+    let _ = say(stream, &Line::Answer(answer));
 }
 
 /// The listening control socket.
@@ -55,6 +69,16 @@ impl Server {
         Ok(Server { listener, path: path.to_owned(), clients: Arc::default() })
     }
 
+    /// The same socket at `path`, bound by an earlier program of this process.
+    pub fn resume(path: &Path, socket: OwnedFd) -> Server {
+        Server { listener: socket.into(), path: path.to_owned(), clients: Arc::default() }
+    }
+
+    /// Whether nobody waits for an answer of this process.
+    pub fn is_quiet(&self) -> bool {
+        self.clients.served.load(Ordering::Acquire) == 0
+    }
+
     /// Readable when somebody connects.
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.listener.as_fd()
@@ -73,9 +97,10 @@ impl Server {
             let (backend, clients) = (backend.clone(), Arc::clone(&self.clients));
             let thread = std::thread::Builder::new().name("control".to_owned()).stack_size(256 * 1024);
             let theirs = Arc::clone(&stream);
+            let serving = Serving::of(&clients);
             let served = thread.spawn(move || {
                 // A client that has gone needs no answer.
-                let _ = serve(&theirs, &backend, &clients);
+                let _ = serve(&theirs, &backend, &serving.0);
             });
             if let Err(e) = served {
                 self.clients.heard(&stream);
@@ -99,6 +124,24 @@ struct Clients {
     silent: Mutex<VecDeque<Arc<UnixStream>>>,
     /// How many wait for the agent.
     waiting: AtomicUsize,
+    /// How many there are.
+    served: AtomicUsize,
+}
+
+/// One that is served, until this is dropped.
+struct Serving(Arc<Clients>);
+
+impl Serving {
+    fn of(clients: &Arc<Clients>) -> Serving {
+        clients.served.fetch_add(1, Ordering::AcqRel);
+        Serving(Arc::clone(clients))
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.served.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Clients {
@@ -153,8 +196,12 @@ fn serve(stream: &Arc<UnixStream>, backend: &Backend, clients: &Clients) -> io::
         Ok(request) => request,
         Err(e) => return say(stream, &Line::Refused(format!("the request is not understood: {e}"))),
     };
+    if request == Request::ReplaceSupervisor {
+        let wished = (backend.wish)(Wish::Replace(stream.try_clone()?));
+        return if wished { Ok(()) } else { say(stream, &Line::Refused("this supervisor cannot".to_owned())) };
+    }
     let message = |reply: Reply| match request.clone() {
-        Request::Status => None,
+        Request::Status | Request::ReplaceSupervisor => None,
         Request::Apply { force } => Some(Message::Apply(Request::ask(force), reply)),
         Request::Restart => Some(Message::Restart(Some(reply))),
         Request::Rollback => Some(Message::RollBack(reply)),

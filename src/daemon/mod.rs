@@ -2,44 +2,116 @@
 
 pub(crate) mod floor;
 mod init;
+mod machinery;
+pub mod replace;
 pub mod setup;
 mod signals;
+mod thread;
 pub mod worker;
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::{self, PipeReader, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::Path;
-use std::sync::mpsc::{Receiver, channel};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::Signal;
 
-use crate::agent::{Agent, Inbox, Line, Message, Post, Reopen, Schedule, Shown, Wanted};
+use crate::agent::{Agent, Inbox, Message, Post, Schedule, Shown, Wanted};
 use crate::clock::Timestamp;
 use crate::config::{Config, Restart};
-use crate::control::{self, Backend, Server};
-use crate::digest::Sha256;
+use crate::control::{self, Backend, Server, Wish};
 use crate::failure::{Exit, Reported};
-use crate::install::Install;
+use crate::install::Installed;
 use crate::restart::supervise::{self, Command, Listener, News, Supervise, Supervisor, Waker};
 use crate::restart::{Launch, RestartDriver, none};
 use crate::service::{Inherited, Socket};
-use crate::state::{StateError, Store};
+use crate::state::Store;
 use init::Strangers;
+use machinery::{Machinery, machinery};
+use replace::Replacement;
 use signals::{Asked, Signals};
+use thread::AgentThread;
 
 /// Runs the service until it is told to stop. Returns the service's exit code.
 ///
 /// Call it on the main thread, before any other thread is started.
 pub fn run(config: &Config, wanted: Option<Wanted>) -> Result<u8, Reported> {
+    start(config, wanted, None)?.run()
+}
+
+/// The same for a program that can replace itself while it supervises: `itself` says how.
+pub fn run_itself(loaded: Loaded, itself: Itself) -> Result<u8, Reported> {
+    let Loaded { config, wanted, text } = loaded;
+    start(&config, wanted?, Some((itself, text)))?.run()
+}
+
+/// Goes on where an earlier program of this very process has stopped to make room for this one, and returns as
+/// [`run_itself`] does. Nothing of the service ends in between; tests in `tests/replace`.
+///
+/// If this program cannot go on, the earlier one does, and this function does not return.
+pub fn resume(itself: Itself) -> Result<u8, Reported> {
+    replace::resume(itself)?.run()
+}
+
+/// Reads a configuration.
+pub type Load = dyn Fn(Option<&str>) -> Result<Loaded, Reported>;
+
+/// How a supervisor that is this whole program replaces itself.
+pub struct Itself {
+    /// Reads the configuration as it is now; given a text, with that in place of the configuration file's.
+    pub load: Box<Load>,
+    /// Waits, a moment at most, until what was logged is written; false if it is not.
+    pub flush_log: Box<dyn Fn() -> bool>,
+}
+
+impl std::fmt::Debug for Itself {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Itself").finish_non_exhaustive()
+    }
+}
+
+/// A configuration that was read.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What it wants of its source; a failure is one of a file that it names.
+    pub wanted: Result<Option<Wanted>, Reported>,
+    /// The text of its file, if there is one.
+    pub text: Option<String>,
+}
+
+impl Loaded {
+    /// The same, if everything that the configuration names can be read.
+    pub fn checked(self) -> Result<Loaded, Reported> {
+        match self.wanted {
+            Ok(wanted) => Ok(Loaded { wanted: Ok(wanted), ..self }),
+            Err(report) => Err(report),
+        }
+    }
+}
+
+/// Blocks the signals that a supervisor reads, in this thread and in those that it starts. To be called before the first of
+/// them, so that no other thread is the one that a signal ends.
+pub fn hold_signals() -> Result<(), Reported> {
+    Signals::listen().map(drop).map_err(|e| start_failure("start.signals", &e))
+}
+
+fn start(
+    config: &Config,
+    wanted: Option<Wanted>,
+    itself: Option<(Itself, Option<String>)>,
+) -> Result<Daemon, Reported> {
     let inherited = Inherited::take_sockets().map_err(|e| start_failure("start.inherited", &e))?;
-    let mut signals = Signals::listen().map_err(|e| start_failure("start.signals", &e))?;
+    let signals = Signals::listen().map_err(|e| start_failure("start.signals", &e))?;
     let options = setup::options(config)?;
-    let Machinery { line, off, reopen, _store } = machinery(config, wanted)?;
-    let started = match &line {
+    let machinery = machinery(config, wanted, || Store::open(&config.place.state_dir), None)?;
+    let (line, off) = (&machinery.line, &machinery.off);
+    let started = match line {
         Some(line) => line.install.startable(line.store.record())?,
         None => None,
     };
@@ -47,7 +119,7 @@ pub fn run(config: &Config, wanted: Option<Wanted>) -> Result<u8, Reported> {
         let confirmed = line.store.record().confirmed.as_ref()?;
         (confirmed.sha256 == *started.sha256()).then(|| Timestamp::now().since(confirmed.at))
     });
-    let launch = match (&line, &started) {
+    let launch = match (line, &started) {
         (Some(_), None) => None,
         (_, Some(installed)) => Some(Launch::of(installed)),
         // What is in the way of updates is in the way of this start, too.
@@ -55,19 +127,6 @@ pub fn run(config: &Config, wanted: Option<Wanted>) -> Result<u8, Reported> {
     };
     let control = control_socket(config);
     let listeners = listeners(config, inherited)?;
-
-    let (bell, writer) = io::pipe().map_err(|e| start_failure("start.pipe", &e))?;
-    rustix::io::ioctl_fionbio(&bell, true).map_err(|e| start_failure("start.pipe", &io::Error::from(e)))?;
-    let waker = Waker::new(writer).map_err(|e| start_failure("start.pipe", &e))?;
-    let (commands, orders) = channel();
-    let (inbox, post) = Inbox::new().map_err(|e| start_failure("start.pipe", &e))?;
-    let shown = Shown::default();
-    shown.write(|shown| shown.updates_off = off);
-    let patience = options.ready_deadline * 10 + options.watch + options.drain_deadline + Duration::from_secs(60);
-    let driver: Box<dyn RestartDriver> = match config.serve.restart {
-        Restart::Supervise => Box::new(Supervise::new(commands, waker.clone(), patience)),
-        Restart::None => Box::new(none::None),
-    };
 
     let mut supervisor = Supervisor::new(options, listeners).map_err(|e| start_failure("start.notify", &e))?;
     for (name, address) in supervisor.status().listeners {
@@ -78,47 +137,10 @@ pub fn run(config: &Config, wanted: Option<Wanted>) -> Result<u8, Reported> {
     {
         supervisor.begin(launch, confirmed_for);
     }
-    let agent = Agent {
-        line,
-        reopen,
-        driver,
-        schedule: Schedule::new(setup::rhythm(config)),
-        worker_stays: config.worker.stay,
-        shown: shown.clone(),
-        inbox,
-        program: config.program.path.clone(),
-        started,
-    };
-    let agent = std::thread::Builder::new()
-        .name("agent".to_owned())
-        .spawn(move || agent.run())
-        .map_err(|e| start_failure("start.thread", &e))?;
-
-    let service = Arc::new(Mutex::new(supervisor.status()));
-    let backend = backend(config, &service, post.clone(), shown);
-    let mut daemon = Daemon {
-        supervisor,
-        orders,
-        bell,
-        control,
-        backend,
-        post,
-        service,
-        interrupts: 0,
-        strangers: Strangers::default(),
-        reap_at: None,
-    };
-    let code = daemon.serve(&mut signals);
-    daemon.post.send(Message::Stop);
-    // It may be in the middle of a disk operation, which the journal covers; a process that is told
-    // to stop does not wait for a download.
-    let give_up = Instant::now() + AGENT_ENDS;
-    while !agent.is_finished() && Instant::now() < give_up {
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    drop(daemon.control);
-    daemon.supervisor.release();
-    Ok(code)
+    let parts = Parts { signals, supervisor, machinery, started, shown: Shown::default(), began: Instant::now() };
+    let mut daemon = Daemon::of(config, parts, itself)?;
+    daemon.control = control;
+    Ok(daemon)
 }
 
 /// The control socket. A service runs without one rather than not at all.
@@ -129,81 +151,6 @@ fn control_socket(config: &Config) -> Option<Server> {
             tracing::error!(event = "control.unavailable", error = %e, path = %path.display(), "no control socket: `fetchd status` and the like will not work");
         })
         .ok()
-}
-
-/// What updates need, or why there are none.
-struct Machinery {
-    line: Option<Line>,
-    off: Option<Reported>,
-    reopen: Option<Reopen>,
-    /// Held for its lock where there is no source: two supervisors of one service are one too many.
-    _store: Option<Store>,
-}
-
-/// What is wrong with the state or with the disk stops updates, never the service. The lock is not held then: `fetchd
-/// state repair` needs it.
-fn machinery(config: &Config, wanted: Option<Wanted>) -> Result<Machinery, Reported> {
-    let mut machinery = Machinery { line: None, off: None, reopen: None, _store: None };
-    let opened = Store::open(&config.place.state_dir);
-    if let Err(locked @ StateError::Locked { .. }) = opened {
-        return Err(locked.into());
-    }
-    let Some(wanted) = wanted else {
-        match opened {
-            Ok(store) => machinery._store = Some(store),
-            Err(e) => machinery.off = Some(updates_off(config, e.into())?),
-        }
-        return Ok(machinery);
-    };
-    let again = wanted.clone();
-    let made = match opened {
-        Ok(store) => {
-            let make = |install: &Install| worker::worker_process(config, install);
-            // With the store goes its lock.
-            setup::line(config, wanted, store, make).map_err(|(_store, report)| report)
-        }
-        Err(e) => Err(e.into()),
-    };
-    match made {
-        Ok(line) => machinery.line = Some(line),
-        Err(report) if matches!(report.exit, Exit::State | Exit::Install) => {
-            machinery.off = Some(updates_off(config, report)?);
-            machinery.reopen = Some(reopen(config, again));
-        }
-        Err(report) => return Err(report),
-    }
-    Ok(machinery)
-}
-
-/// Fails if another supervisor looks after this service: without a state to lock, its control socket tells. In a
-/// directory that others can write to, nobody's word keeps the service from starting.
-fn updates_off(config: &Config, report: Reported) -> Result<Reported, Reported> {
-    if report.code != "state.unsafe"
-        && let Some(pid) = control::supervisor(&config.place.state_dir)
-    {
-        return Err(StateError::Locked { path: config.place.state_dir.clone(), pid: Some(pid) }.into());
-    }
-    tracing::error!(event = "updates.off", code = report.code, "{}; updates are off, the service runs", report.message);
-    Ok(report)
-}
-
-/// Makes the line later. The service was started from what lies at the program path now.
-fn reopen(config: &Config, wanted: Wanted) -> Reopen {
-    let config = config.clone();
-    let digest = |path: &Path| File::open(path).and_then(|mut file| Sha256::of_reader(&mut file)).ok().map(|of| of.0);
-    let served = digest(&config.program.path);
-    Reopen::new(move || {
-        let store = Store::open(&config.place.state_dir)?;
-        let make = |install: &Install| worker::worker_process(&config, install);
-        let line = setup::line(&config, wanted.clone(), store, make).map_err(|(_store, report)| report)?;
-        let found = line.install.startable(line.store.record())?;
-        found.filter(|found| Some(*found.sha256()) == served).map(|found| (line, found)).ok_or_else(|| Reported {
-            code: "program.changed".to_owned(),
-            exit: Exit::Install,
-            message: format!("what serves is not what lies at `{}`", config.program.path.display()),
-            hint: Some("start fetchd again, and the service with it".to_owned()),
-        })
-    })
 }
 
 /// A service that is run as it is.
@@ -251,9 +198,16 @@ fn listeners(config: &Config, inherited: Vec<crate::service::Listener>) -> Resul
     Ok(listeners)
 }
 
-fn backend(config: &Config, service: &Arc<Mutex<supervise::Status>>, post: Post, shown: Shown) -> Backend {
+fn backend(
+    config: &Config,
+    began: Instant,
+    service: &Arc<Mutex<supervise::Status>>,
+    (post, shown): (Post, Shown),
+    (wishes, waker): (Sender<Wish>, Waker),
+    trouble: &Trouble,
+) -> Backend {
     let (product, service, agent) = (config.place.product.clone(), Arc::clone(service), shown.clone());
-    let began = Instant::now();
+    let trouble = Arc::clone(trouble);
     let status = move || control::Status {
         schema: control::SCHEMA,
         product: product.clone(),
@@ -262,27 +216,143 @@ fn backend(config: &Config, service: &Arc<Mutex<supervise::Status>>, post: Post,
         uptime_ms: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         service: service.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         updates: agent.read(),
+        configuration: trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
     };
-    Backend { status: Arc::new(status), post, shown }
+    let wish = move |wish| {
+        let wished = wishes.send(wish).is_ok();
+        waker.wake();
+        wished
+    };
+    Backend { status: Arc::new(status), post, shown, wish: Arc::new(wish) }
+}
+
+/// Why the configuration as it is now is not applied, if it is not.
+type Trouble = Arc<Mutex<Option<Reported>>>;
+
+/// What differs between a start and a resumption.
+struct Parts {
+    signals: Signals,
+    supervisor: Supervisor,
+    machinery: Machinery,
+    started: Option<Installed>,
+    shown: Shown,
+    began: Instant,
 }
 
 /// The main thread.
 struct Daemon {
     supervisor: Supervisor,
+    signals: Signals,
     orders: Receiver<Command>,
+    wishes: Receiver<Wish>,
     bell: PipeReader,
     control: Option<Server>,
     backend: Backend,
     post: Post,
     service: Arc<Mutex<supervise::Status>>,
+    agent: AgentThread,
+    /// Held for its lock where there is no source.
+    store: Option<Store>,
     interrupts: u32,
     strangers: Strangers,
     reap_at: Option<Instant>,
+    began: Instant,
+    /// How fetchd replaces itself, and what the next one needs to know.
+    itself: Option<Itself>,
+    program: PathBuf,
+    text: Option<String>,
+    service_of: replace::Service,
+    settles_within: Duration,
+    replacement: Option<Replacement>,
+    trouble: Trouble,
 }
 
 impl Daemon {
+    /// Puts the parts together, and starts the agent.
+    fn of(config: &Config, parts: Parts, itself: Option<(Itself, Option<String>)>) -> Result<Daemon, Reported> {
+        let Parts { signals, supervisor, machinery, started, shown, began } = parts;
+        let pipe = |e: io::Error| start_failure("start.pipe", &e);
+        let (bell, writer) = io::pipe().map_err(pipe)?;
+        rustix::io::ioctl_fionbio(&bell, true).map_err(|e| pipe(e.into()))?;
+        let waker = Waker::new(writer).map_err(pipe)?;
+        let (commands, orders) = channel();
+        let (wish, wishes) = channel();
+        let (inbox, post) = Inbox::new().map_err(pipe)?;
+        let serve = &config.serve;
+        let patience = serve.ready_deadline * 10 + serve.watch + serve.drain_deadline + Duration::from_secs(60);
+        let driver: Box<dyn RestartDriver> = match serve.restart {
+            Restart::Supervise => Box::new(Supervise::new(commands, waker.clone(), patience)),
+            Restart::None => Box::new(none::None),
+        };
+        let Machinery { line, off, reopen, store } = machinery;
+        shown.write(|shown| shown.updates_off = off);
+        let agent = Box::new(Agent {
+            line,
+            reopen,
+            driver,
+            schedule: Schedule::new(setup::rhythm(config)),
+            worker_stays: config.worker.stay,
+            shown: shown.clone(),
+            inbox,
+            program: config.program.path.clone(),
+            started,
+        });
+        let service = Arc::new(Mutex::new(supervisor.status()));
+        let trouble = Trouble::default();
+        let backend = backend(config, began, &service, (post.clone(), shown), (wish, waker.clone()), &trouble);
+        let (itself, text) = itself.map_or((None, None), |(itself, text)| (Some(itself), text));
+        let program = match &itself {
+            Some(_) => replace::own_path().map_err(|e| start_failure("start.own_program", &e))?,
+            None => PathBuf::new(),
+        };
+        let mut daemon = Daemon {
+            supervisor,
+            signals,
+            orders,
+            wishes,
+            bell,
+            control: None,
+            backend,
+            post,
+            service,
+            agent: AgentThread::new(waker),
+            store,
+            interrupts: 0,
+            strangers: Strangers::default(),
+            reap_at: None,
+            began,
+            itself,
+            program,
+            text,
+            service_of: replace::service_of(config),
+            settles_within: serve.ready_deadline + serve.watch + SETTLES,
+            replacement: None,
+            trouble,
+        };
+        daemon.agent.start(agent);
+        if daemon.agent.is_kept() {
+            return Err(start_failure("start.thread", &io::Error::from(io::ErrorKind::WouldBlock)));
+        }
+        Ok(daemon)
+    }
+
+    /// Runs the service until it is told to stop. Returns its exit code.
+    fn run(mut self) -> Result<u8, Reported> {
+        let code = self.serve();
+        self.post.send(Message::Stop);
+        // It may be in the middle of a disk operation, which the journal covers; a process that is told
+        // to stop does not wait for a download.
+        let give_up = Instant::now() + AGENT_ENDS;
+        while !self.agent.is_finished() && Instant::now() < give_up {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(self.control);
+        self.supervisor.release();
+        Ok(code)
+    }
+
     /// Until nothing runs any more.
-    fn serve(&mut self, signals: &mut Signals) -> u8 {
+    fn serve(&mut self) -> u8 {
         loop {
             let ping = self.supervisor.turn(Instant::now());
             self.tell_agent();
@@ -293,15 +363,22 @@ impl Daemon {
             if self.reap_at.is_some_and(|at| Instant::now() >= at) {
                 self.reap_at = self.strangers.reap(Instant::now());
             }
-            let until = [self.supervisor.deadline(), ping, self.reap_at].into_iter().flatten().min();
-            self.wait(until, signals);
+            self.move_replacement();
+            let replacement = self.replacement.as_ref().map(Replacement::next);
+            let until = [self.supervisor.deadline(), ping, self.reap_at, replacement].into_iter().flatten().min();
+            self.wait(until);
             let mut rung = [0; 64];
             while matches!(self.bell.read(&mut rung), Ok(1..)) {}
             while let Ok(command) = self.orders.try_recv() {
                 self.supervisor.command(command);
             }
-            for asked in signals.take() {
+            for asked in self.signals.take() {
                 self.signalled(asked);
+            }
+            while let Ok(wish) = self.wishes.try_recv() {
+                match wish {
+                    Wish::Replace(asker) => self.replace(asker),
+                }
             }
             if let Some(control) = &self.control {
                 control.accept(&self.backend);
@@ -322,6 +399,7 @@ impl Daemon {
             Asked::Restart => {
                 self.post.send(Message::Restart(None));
             }
+            Asked::Forward(Signal::HUP) => self.hung_up(),
             Asked::Forward(signal) => self.supervisor.forward(signal),
             Asked::Child => self.reap_at = self.strangers.reap(Instant::now()),
         }
@@ -354,10 +432,11 @@ impl Daemon {
     }
 
     /// Sleeps until something is readable or `until` has come.
-    fn wait(&self, until: Option<Instant>, signals: &Signals) {
+    fn wait(&self, until: Option<Instant>) {
         let mut wanted: Vec<BorrowedFd<'_>> = self.supervisor.descriptors();
-        wanted.extend([signals.as_fd(), self.bell.as_fd()]);
+        wanted.extend([self.signals.as_fd(), self.bell.as_fd()]);
         wanted.extend(self.control.as_ref().map(Server::as_fd));
+        wanted.extend(self.replacement.as_ref().and_then(Replacement::descriptor));
         let mut polled: Vec<PollFd<'_>> =
             wanted.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
         let timeout = until.map(|until| {
@@ -381,3 +460,6 @@ fn start_failure(code: &str, error: &(dyn std::error::Error + 'static)) -> Repor
 
 /// How long the agent may take to end once the service has.
 const AGENT_ENDS: Duration = Duration::from_secs(5);
+
+/// Beside the deadlines of a handoff: how long the agent may take to come to rest before fetchd replaces itself.
+const SETTLES: Duration = Duration::from_secs(60);

@@ -1,13 +1,11 @@
 //! Signals to the supervisor, as values.
 
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use rustix::process::Signal;
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::iterator::backend::SignalDelivery;
-use signal_hook::iterator::exfiltrator::SignalOnly;
+
+use crate::spawn::hold_signals;
 
 /// What a signal asks for (HANDOFF 1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,35 +23,47 @@ pub(super) enum Asked {
 }
 
 /// The signals that have arrived.
+///
+/// They are blocked in every thread and read from a descriptor: what is sent while fetchd replaces its own program stays
+/// with the kernel and is read by the next one (`a_signal_sent_meanwhile_is_not_lost`).
 #[derive(Debug)]
 pub(super) struct Signals {
-    delivery: SignalDelivery<UnixStream, SignalOnly>,
+    arrived: OwnedFd,
 }
 
 impl Signals {
     pub(super) fn listen() -> io::Result<Signals> {
-        let (read, write) = UnixStream::pair()?;
-        read.set_nonblocking(true)?;
-        let wanted = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD];
-        Ok(Signals { delivery: SignalDelivery::with_pipe(read, write, SignalOnly, wanted)? })
+        Ok(Signals { arrived: hold_signals(&WANTED)? })
     }
 
     /// Readable when something has arrived.
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
-        self.delivery.get_read().as_fd()
+        self.arrived.as_fd()
     }
 
     /// What has arrived since the last call.
     pub(super) fn take(&mut self) -> Vec<Asked> {
-        let asked = |signal| match signal {
-            SIGTERM => Some(Asked::Stop),
-            SIGINT => Some(Asked::Interrupt),
-            SIGUSR2 => Some(Asked::Restart),
-            SIGHUP => Some(Asked::Forward(Signal::HUP)),
-            SIGUSR1 => Some(Asked::Forward(Signal::USR1)),
-            SIGCHLD => Some(Asked::Child),
-            _ => None,
-        };
-        self.delivery.pending().filter_map(asked).collect()
+        let mut taken = Vec::new();
+        // A `signalfd_siginfo`, whose first member is the number.
+        let mut arrived = [0; 128];
+        while let Ok(128) = rustix::io::retry_on_intr(|| rustix::io::read(&self.arrived, &mut arrived)) {
+            let [a, b, c, d, ..] = arrived;
+            let number = u32::from_ne_bytes([a, b, c, d]).cast_signed();
+            taken.extend(WANTED.into_iter().find(|signal| signal.as_raw() == number).and_then(asked));
+        }
+        taken
     }
 }
+
+fn asked(signal: Signal) -> Option<Asked> {
+    match signal {
+        Signal::TERM => Some(Asked::Stop),
+        Signal::INT => Some(Asked::Interrupt),
+        Signal::USR2 => Some(Asked::Restart),
+        Signal::HUP | Signal::USR1 => Some(Asked::Forward(signal)),
+        Signal::CHILD => Some(Asked::Child),
+        _ => None,
+    }
+}
+
+const WANTED: [Signal; 6] = [Signal::TERM, Signal::INT, Signal::HUP, Signal::USR1, Signal::USR2, Signal::CHILD];

@@ -33,6 +33,8 @@ pub fn serve() -> ExitCode {
 /// The process ends as soon as the supervisor does, even in the middle of a job
 /// (`tests/fetch_worker.rs`: `a_worker_ends_with_its_supervisor`).
 pub fn serve_with(registry: Registry) -> ExitCode {
+    // The supervisor holds its signals, and the mask is inherited.
+    crate::spawn::hold_no_signals();
     // Nothing was read yet, and no thread started.
     let hardening = confine::confine(&confine::plan());
     match run(&registry, hardening) {

@@ -5,11 +5,13 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use serde::{Deserialize, Serialize};
+
 use crate::digest::Sha256;
 
 /// What changes when a file is replaced or written to. An equal stamp means the same bytes, as
 /// far as nobody sets the machine's clock back; an unequal one means nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
     dev: u64,
     ino: u64,

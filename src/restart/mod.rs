@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use semver::Version;
+use serde::{Deserialize, Serialize};
 
 pub use error::HandoffError;
 
@@ -19,7 +20,7 @@ use crate::digest::Sha256;
 use crate::install::{Installed, Stamp};
 
 /// What a driver is asked to run: a path, and what lies there.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Launch {
     /// The program as it is started.
     pub program: PathBuf,

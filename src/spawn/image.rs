@@ -1,9 +1,10 @@
 //! The fork: everything is built before it, and the child makes system calls only.
 #![allow(unsafe_code)]
 
-use std::ffi::{CString, c_char, c_int};
-use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::ffi::{CString, OsString, c_char, c_int};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::time::{Duration, Instant};
 use std::{io, mem, ptr};
 
@@ -267,6 +268,81 @@ unsafe fn write_decimal(at: *mut u8, number: c_int) {
         // SAFETY: an i32 has at most ten digits, so `length` is below `DIGITS`.
         unsafe { at.add(length).write(b'0' + (rest % 10) as u8) };
         rest /= 10;
+    }
+}
+
+/// Makes `program` the program of this process. Returns only with the reason why the kernel would not.
+pub(super) fn exec(program: &Path, argv: &[OsString], env: &[(OsString, OsString)]) -> io::Error {
+    let text = |bytes: &[u8]| CString::new(bytes).map_err(io::Error::from);
+    let made = text(program.as_os_str().as_bytes()).and_then(|program| {
+        let argv = argv.iter().map(|argument| text(argument.as_bytes())).collect::<io::Result<Vec<_>>>()?;
+        let pair = |(name, value): &(OsString, OsString)| text(&[name.as_bytes(), b"=", value.as_bytes()].concat());
+        Ok((program, argv, env.iter().map(pair).collect::<io::Result<Vec<_>>>()?))
+    });
+    let (program, argv, env) = match made {
+        Ok(made) => made,
+        Err(error) => return error,
+    };
+    let pointers = |texts: &[CString]| texts.iter().map(|text| text.as_ptr()).chain([ptr::null()]).collect::<Vec<_>>();
+    let (argv_pointers, env_pointers) = (pointers(&argv), pointers(&env));
+    // SAFETY: both arrays end with a null pointer and point into `argv` and `env`, which live until the call returns, if
+    // it does. The kernel ends every other thread before anything of this process changes.
+    unsafe { libc::execve(program.as_ptr(), argv_pointers.as_ptr(), env_pointers.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Becomes the owner of descriptors that arrived over an `execve`, and marks them close-on-exec.
+pub(super) fn adopt(numbers: &[RawFd]) -> io::Result<Vec<OwnedFd>> {
+    let mut seen = Vec::with_capacity(numbers.len());
+    for &number in numbers {
+        if number <= 2 || seen.contains(&number) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("descriptor {number} cannot be taken over"),
+            ));
+        }
+        // SAFETY: the borrow ends with the call. A number that is not open is refused by the kernel and nothing else.
+        let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+        rustix::io::fcntl_setfd(borrowed, rustix::io::FdFlags::CLOEXEC)?;
+        seen.push(number);
+    }
+    // SAFETY: each is open and named once, and whoever executed this program left it to us: `Held::adopt` is called
+    // once, before this process has opened anything under that number.
+    Ok(seen.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }).collect())
+}
+
+/// Blocks `signals` in this thread and in those that it starts, and returns a descriptor that reads them.
+pub(super) fn hold(signals: &[Signal]) -> io::Result<OwnedFd> {
+    // SAFETY: the set and the action are plain data that the calls fill in or read; the descriptor is new and nobody
+    // else's.
+    unsafe {
+        let mut set: libc::sigset_t = mem::zeroed();
+        libc::sigemptyset(&mut set);
+        for signal in signals {
+            libc::sigaddset(&mut set, signal.as_raw());
+        }
+        let error = libc::pthread_sigmask(libc::SIG_BLOCK, &set, ptr::null_mut());
+        if error != 0 {
+            return Err(io::Error::from_raw_os_error(error));
+        }
+        // Whoever started us may have left SIGCHLD ignored: then no child could be waited for.
+        let mut action: libc::sigaction = mem::zeroed();
+        action.sa_sigaction = libc::SIG_DFL;
+        for signal in signals {
+            libc::sigaction(signal.as_raw(), &action, ptr::null_mut());
+        }
+        let descriptor = libc::signalfd(-1, &set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK);
+        if descriptor < 0 { Err(io::Error::last_os_error()) } else { Ok(OwnedFd::from_raw_fd(descriptor)) }
+    }
+}
+
+/// Blocks no signal in this thread any more.
+pub(super) fn hold_none() {
+    // SAFETY: the set is plain data that the calls fill in and read.
+    unsafe {
+        let mut none: libc::sigset_t = mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &none, ptr::null_mut());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -41,6 +42,21 @@ impl Store {
         files::prepare_dir(&dir)?;
         let owner = rustix::process::geteuid().as_raw();
         let lock = Lock::take(&dir, owner)?;
+        Store::open_locked(dir, owner, lock)
+    }
+
+    /// Opens the state whose lock an earlier program of this process has left in `lock`: it was never free in between.
+    ///
+    /// Fails as [`Store::open`] does; then the lock is let go, unless somebody has another copy of the descriptor.
+    pub fn open_with(dir: &Path, lock: OwnedFd) -> Result<Store, StateError> {
+        let dir = std::path::absolute(dir).map_err(StateError::io(dir, "resolving"))?;
+        files::prepare_dir(&dir)?;
+        let owner = rustix::process::geteuid().as_raw();
+        let lock = Lock::inherited(&dir, owner, lock)?;
+        Store::open_locked(dir, owner, lock)
+    }
+
+    fn open_locked(dir: PathBuf, owner: u32, lock: Lock) -> Result<Store, StateError> {
         durable::sweep(&dir)?;
         let read = read_record(&dir, owner)?;
         let history = History::new(&dir, owner);
@@ -62,6 +78,11 @@ impl Store {
     /// directory that does not exist: the record of a service never seen.
     pub fn read_only(dir: &Path) -> Result<Snapshot, StateError> {
         Snapshot::read(dir)
+    }
+
+    /// The lock, to be left to another program of this process.
+    pub fn lock(&self) -> BorrowedFd<'_> {
+        self._lock.0.as_fd()
     }
 
     /// What is remembered.
@@ -202,6 +223,21 @@ impl Lock {
         // Only a courtesy to whoever finds it locked; not synced, and a failure does not matter.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(Lock(file))
+    }
+
+    /// The lock that this process holds already, if it is still the one of `dir`; else the usual way.
+    fn inherited(dir: &Path, owner: u32, lock: OwnedFd) -> Result<Lock, StateError> {
+        let held = File::from(lock);
+        let path = dir.join(LOCK);
+        let found = files::open(&path, owner, OpenOptions::new().read(true))?;
+        let id = |file: &File| file.metadata().map(|meta| (meta.dev(), meta.ino()));
+        let same =
+            found.is_some_and(|found| id(&found).ok().is_some_and(|found| id(&held).is_ok_and(|held| held == found)));
+        // What is locked already through the same open file is locked once more without a moment in between.
+        if same && flock_retrying(&held, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            return Ok(Lock(held));
+        }
+        Lock::take(dir, owner)
     }
 
     /// Whether a process holds what lies at `path`, though it is no longer what a lock should be.

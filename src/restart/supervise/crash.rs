@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::carried::CarriedCrashes;
+use crate::clock::Steady;
+
 /// What to do about a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -51,6 +54,17 @@ pub(super) struct Crashes {
 impl Crashes {
     pub(super) fn new(rule: CrashRule) -> Crashes {
         Crashes { rule, recent: VecDeque::new(), in_a_row: 0 }
+    }
+
+    /// What another program goes on from.
+    pub(super) fn carry(&self) -> CarriedCrashes {
+        CarriedCrashes { recent: self.recent.iter().copied().map(Steady::of).collect(), in_a_row: self.in_a_row }
+    }
+
+    /// Goes on from there.
+    pub(super) fn resume(rule: CrashRule, carried: &CarriedCrashes) -> Crashes {
+        let recent = carried.recent.iter().map(|at| at.instant()).collect();
+        Crashes { rule, recent, in_a_row: carried.in_a_row }
     }
 
     /// Forgets everything: another binary serves, or this one has proved itself.

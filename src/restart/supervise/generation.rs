@@ -2,17 +2,20 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::Signal;
 
+use super::carried::{CarriedGeneration, CarriedPhase, CarriedTail};
 use super::options::Options;
 use super::sockets::Listener;
-use super::tail::{ServiceEnds, Tail};
+use super::tail::{Holding, ServiceEnds, Tail};
+use crate::clock::Steady;
 use crate::install::Stamp;
 use crate::restart::{HandoffError, Launch};
-use crate::spawn::{Child, Exited, Spawn, SpawnStep};
+use crate::spawn::{Child, Exited, Held, Keep, Spawn, SpawnStep};
 
 /// Where a generation is in its life. It only moves forward, but for `Paused` back to `Serving`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,7 +70,7 @@ impl Generation {
         number: u64,
         launch: Launch,
         options: &Options,
-        listeners: &[Listener],
+        listeners: &[Arc<Listener>],
         notify: &str,
     ) -> Result<Generation, HandoffError> {
         let no_process = |source: io::Error| HandoffError::Spawn { source };
@@ -130,6 +133,58 @@ impl Generation {
         })
     }
 
+    /// What another program of this process goes on from; its descriptors stay open. `None` for one on its way to
+    /// readiness, which is waited for.
+    pub(super) fn carry<'a>(&'a self, keep: &mut Keep<'a>) -> Option<CarriedGeneration> {
+        Some(CarriedGeneration {
+            number: self.number,
+            launch: self.launch.clone(),
+            phase: CarriedPhase::of(self.phase)?,
+            started: Steady::of(self.started),
+            ready_at: self.ready_at.map(Steady::of),
+            status: self.status.clone(),
+            watchdog_seen: self.watchdog_seen.map(Steady::of),
+            pauses: self.pauses,
+            pid: self.pid(),
+            pidfd: keep.add(self.child.pidfd()),
+            control: self.control.as_ref().map(|control| keep.add(control.as_fd())),
+            stderr: self.tail.as_ref().map(|tail| CarriedTail { reader: keep.add(tail.reader()), kept: tail.kept() }),
+        })
+    }
+
+    /// Goes on from there. Its stderr waits for [`Generation::begin_copying`].
+    pub(super) fn carried(carried: CarriedGeneration, held: &Held) -> io::Result<Generation> {
+        let pid = rustix::process::Pid::from_raw(carried.pid.cast_signed());
+        let pid = pid.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "0 is no process"))?;
+        let tail = match carried.stderr {
+            Some(tail) => Some(Tail::resume(held.copy(tail.reader)?, tail.kept)),
+            None => None,
+        };
+        Ok(Generation {
+            number: carried.number,
+            launch: carried.launch,
+            phase: carried.phase.resume(),
+            started: carried.started.instant(),
+            ready_at: carried.ready_at.map(Steady::instant),
+            status: carried.status,
+            watchdog_seen: carried.watchdog_seen.map(Steady::instant),
+            pauses: carried.pauses,
+            child: Child::inherited(pid, held.copy(carried.pidfd)?)?,
+            control: carried.control.map(|control| held.copy(control)).transpose()?,
+            tail,
+        })
+    }
+
+    /// Copies its stderr from now on.
+    pub(super) fn begin_copying(&self) -> io::Result<()> {
+        self.tail.as_ref().map_or(Ok(()), Tail::begin)
+    }
+
+    /// See [`Tail::hold`]; `Some(None)` if there is nothing to copy.
+    pub(super) fn hold_copying(&self) -> Option<Option<Holding<'_>>> {
+        self.tail.as_ref().map_or(Some(None), |tail| tail.hold().map(Some))
+    }
+
     pub(super) fn pid(&self) -> u32 {
         self.child.pid().as_raw_nonzero().get().unsigned_abs()
     }
@@ -152,6 +207,17 @@ impl Generation {
     /// Sends it a signal. One that has ended needs none.
     pub(super) fn signal(&self, signal: Signal) {
         let _ = self.child.kill(signal);
+    }
+
+    /// Whether `signal` would simply end it: it neither catches nor blocks nor ignores it, as far as /proc can be read.
+    pub(super) fn is_ended_by(&self, signal: Signal) -> bool {
+        let Ok(status) = std::fs::read_to_string(format!("/proc/{}/status", self.pid())) else { return false };
+        let bit = 1_u64 << (signal.as_raw() - 1);
+        let mut sets = status.lines().filter_map(|line| {
+            let (name, set) = line.split_once(':')?;
+            ["SigBlk", "SigIgn", "SigCgt"].contains(&name).then(|| u64::from_str_radix(set.trim(), 16).ok())?
+        });
+        sets.all(|set| set & bit == 0)
     }
 
     /// The control descriptor, until the service has closed its end.
@@ -255,7 +321,7 @@ impl Generation {
 /// Where each descriptor goes: the listeners from 3 on, the control descriptor behind them, and,
 /// where stderr is captured, the read end that keeps its pipe alive.
 fn descriptors(
-    listeners: &[Listener],
+    listeners: &[Arc<Listener>],
     control: Option<OwnedFd>,
     tail: &Option<(Tail, ServiceEnds)>,
 ) -> io::Result<Vec<(OwnedFd, RawFd)>> {
@@ -286,10 +352,10 @@ fn contract(
     number: u64,
     launch: &Launch,
     options: &Options,
-    listeners: &[Listener],
+    listeners: &[Arc<Listener>],
     notify: &str,
 ) -> Vec<(&'static str, String)> {
-    let names: Vec<&str> = listeners.iter().map(Listener::name).collect();
+    let names: Vec<&str> = listeners.iter().map(|listener| listener.name()).collect();
     let mut variables = vec![
         ("NOTIFY_SOCKET", notify.to_owned()),
         ("FETCHD_PROTO", "1".to_owned()),

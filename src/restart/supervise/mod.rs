@@ -4,6 +4,7 @@
 //! service processes: the kernel's parent-death signal follows the *thread* that forked. The agent
 //! runs on a thread of its own and drives it through [`Supervise`], a channel and a pipe.
 
+mod carried;
 mod crash;
 mod driver;
 #[cfg(all(debug_assertions, feature = "cli", feature = "http"))]
@@ -18,6 +19,7 @@ mod systemd;
 mod tail;
 mod watch;
 
+pub use carried::Carried;
 pub use crash::CrashRule;
 pub use driver::{Command, Supervise, Waker};
 pub use options::{Health, Options, Ready};

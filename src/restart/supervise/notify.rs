@@ -49,6 +49,11 @@ impl NotifySocket {
         Ok(NotifySocket { socket, address: format!("@{name}") })
     }
 
+    /// The same socket, bound by an earlier program of this process: services know its address.
+    pub(super) fn inherited(socket: OwnedFd, address: String) -> NotifySocket {
+        NotifySocket { socket: socket.into(), address }
+    }
+
     /// The value of `NOTIFY_SOCKET`.
     pub(super) fn address(&self) -> &str {
         &self.address

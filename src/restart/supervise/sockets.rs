@@ -8,11 +8,14 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
+use serde::{Deserialize, Serialize};
 
+use super::carried::{CarriedBound, CarriedListener};
 use crate::failure::{Exit, Failure};
+use crate::spawn::{Held, Keep};
 
 /// Where to listen, and under which name the service finds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listen {
     /// The name in `LISTEN_FDNAMES`.
     pub name: String,
@@ -21,7 +24,8 @@ pub struct Listen {
 }
 
 /// An address to listen on.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Address {
     /// TCP on one address.
     Tcp(SocketAddr),
@@ -38,6 +42,8 @@ pub enum Address {
 pub struct Listener {
     name: String,
     socket: OwnedFd,
+    /// What it was bound for.
+    listen: Option<Listen>,
     bound: Bound,
 }
 
@@ -97,7 +103,7 @@ impl Listener {
             Address::Udp(address) => udp(*address),
         }
         .map_err(failed)?;
-        Ok(Listener { name: listen.name.clone(), socket, bound })
+        Ok(Listener { name: listen.name.clone(), socket, listen: Some(listen.clone()), bound })
     }
 
     /// Takes over a listening socket that somebody passed to this process.
@@ -111,7 +117,28 @@ impl Listener {
             Ok::<SocketAddr, _>(address) => address.to_string(),
             Err(_) => "unix".to_owned(),
         };
-        Ok(Listener { name, socket, bound: Bound::Adopted(shown) })
+        Ok(Listener { name, socket, listen: None, bound: Bound::Adopted(shown) })
+    }
+
+    /// What another program of this process goes on from; the socket stays open.
+    pub(super) fn carry<'a>(&'a self, keep: &mut Keep<'a>) -> CarriedListener {
+        let bound = match &self.bound {
+            Bound::Tcp(address) => CarriedBound::Tcp(*address),
+            Bound::Unix { path, inode } => CarriedBound::Unix { path: path.clone(), inode: *inode },
+            Bound::Adopted(shown) => CarriedBound::Adopted(shown.clone()),
+        };
+        let (name, listen) = (self.name.clone(), self.listen.clone());
+        CarriedListener { name, socket: keep.add(self.socket.as_fd()), listen, bound }
+    }
+
+    /// Goes on from there.
+    pub(super) fn resume(carried: CarriedListener, held: &Held) -> io::Result<Listener> {
+        let bound = match carried.bound {
+            CarriedBound::Tcp(address) => Bound::Tcp(address),
+            CarriedBound::Unix { path, inode } => Bound::Unix { path, inode },
+            CarriedBound::Adopted(shown) => Bound::Adopted(shown),
+        };
+        Ok(Listener { name: carried.name, socket: held.copy(carried.socket)?, listen: carried.listen, bound })
     }
 
     /// The name the service finds it under.
@@ -134,8 +161,18 @@ impl Listener {
         self.socket.as_fd()
     }
 
-    /// At the final stop: removes a unix socket's path, if it is still the one that was bound.
-    pub fn release(self) {
+    /// Whether it is what `listen` asks for. What somebody else has bound goes by its name.
+    pub(super) fn answers(&self, listen: &Listen) -> bool {
+        self.name == listen.name && self.listen.as_ref().is_none_or(|asked| asked == listen)
+    }
+
+    /// Whether somebody else has bound it.
+    pub(super) fn is_adopted(&self) -> bool {
+        self.listen.is_none()
+    }
+
+    /// When it is not needed any more: removes a unix socket's path, if it is still the one that was bound.
+    pub fn release(&self) {
         let Bound::Unix { path, inode } = &self.bound else { return };
         if std::fs::symlink_metadata(path).is_ok_and(|m| (m.dev(), m.ino()) == *inode) {
             // A path that cannot be removed is found stale, and replaced, at the next start.

@@ -23,6 +23,16 @@ impl Systemd {
         Systemd { present, ready_sent: false, watchdog, ping_at: watchdog.map(|_| Instant::now()) }
     }
 
+    /// The line of a supervisor that goes on where another program of this process stopped.
+    pub(super) fn resume(ready_sent: bool) -> Systemd {
+        Systemd { ready_sent, ..Systemd::new() }
+    }
+
+    /// Whether systemd was told that the service is ready.
+    pub(super) fn was_ready(&self) -> bool {
+        self.ready_sent
+    }
+
     /// The first service is ready, or a handoff has ended, well or not.
     pub(super) fn ready(&mut self, status: &str) {
         self.ready_sent = true;
@@ -60,6 +70,13 @@ impl Systemd {
         let message = [NotifyState::FdStore, NotifyState::FdName(name)];
         if let Err(e) = sd_notify::notify_with_fds(&message, &[socket]) {
             tracing::warn!(event = "systemd.fdstore", error = %e, name, "systemd did not take a listening socket");
+        }
+    }
+
+    /// Takes back every copy of this name.
+    pub(super) fn forget(&self, name: &str) {
+        if std::env::var_os("FDSTORE").is_some_and(|most| most != "0") {
+            self.send(&[NotifyState::FdStoreRemove, NotifyState::FdName(name)]);
         }
     }
 

@@ -8,8 +8,11 @@
 
 use std::collections::VecDeque;
 use std::io::{self, PipeReader, PipeWriter, Read, Write as _};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, poll};
 
 /// Follows one process's stderr until everybody who writes to it is gone.
 #[derive(Debug)]
@@ -17,8 +20,11 @@ pub(super) struct Tail {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
+    reader: PipeReader,
+    /// Held from before some bytes are read until they are written: whoever has it knows that none are on their way.
+    copying: Mutex<()>,
     kept: Mutex<Kept>,
     ended: Condvar,
 }
@@ -42,13 +48,40 @@ impl Tail {
         // A smaller one works as well; only a service without its supervisor fills it.
         let _ = rustix::pipe::fcntl_setpipe_size(&writer, PIPE);
         let keeper = reader.try_clone()?;
-        let shared = Arc::new(Shared::default());
-        let thread_shared = Arc::clone(&shared);
-        std::thread::Builder::new()
-            .name("stderr".to_owned())
-            .stack_size(64 * 1024)
-            .spawn(move || follow(reader, &thread_shared))?;
-        Ok((Tail { shared }, ServiceEnds { writer, keeper }))
+        let tail = Tail::resume(reader.into(), Vec::new());
+        tail.begin()?;
+        Ok((tail, ServiceEnds { writer, keeper }))
+    }
+
+    /// Goes on with a pipe that an earlier program of this process has followed, once [`Tail::begin`] is called.
+    pub(super) fn resume(reader: OwnedFd, kept: Vec<u8>) -> Tail {
+        let kept = Mutex::new(Kept { bytes: kept.into(), ended: false });
+        Tail {
+            shared: Arc::new(Shared { reader: reader.into(), copying: Mutex::new(()), kept, ended: Condvar::new() }),
+        }
+    }
+
+    /// Starts the thread that copies.
+    pub(super) fn begin(&self) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let thread = std::thread::Builder::new().name("stderr".to_owned()).stack_size(64 * 1024);
+        thread.spawn(move || follow(&shared)).map(drop)
+    }
+
+    /// Holds the copying up while nothing is on its way from the pipe to stderr. `None`: something is, and stderr does
+    /// not take it.
+    pub(super) fn hold(&self) -> Option<Holding<'_>> {
+        self.shared.copying.try_lock().ok().map(Holding)
+    }
+
+    /// The end of the pipe that is read.
+    pub(super) fn reader(&self) -> BorrowedFd<'_> {
+        self.shared.reader.as_fd()
+    }
+
+    /// What is kept so far.
+    pub(super) fn kept(&self) -> Vec<u8> {
+        self.shared.kept.lock().unwrap_or_else(PoisonError::into_inner).bytes.iter().copied().collect()
     }
 
     /// The last [`KEPT`] bytes. Waits up to `patience` for the last of them if the process has
@@ -64,10 +97,21 @@ impl Tail {
     }
 }
 
-fn follow(mut reader: PipeReader, shared: &Shared) {
+/// The copying is held up for as long as this lives.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Holding<'a>(#[allow(dead_code, reason = "it is held, not read")] MutexGuard<'a, ()>);
+
+fn follow(shared: &Shared) {
     let mut buffer = [0_u8; 4096];
     loop {
-        let read = match reader.read(&mut buffer) {
+        // Nobody waits for the next bytes while they keep somebody else from holding the copying up.
+        let mut waited = [PollFd::new(&shared.reader, PollFlags::IN)];
+        if poll(&mut waited, None).is_err() {
+            continue;
+        }
+        let _copying = shared.copying.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = match (&shared.reader).read(&mut buffer) {
             Ok(0) => break,
             Ok(read) => read,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,

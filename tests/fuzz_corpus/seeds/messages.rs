@@ -38,6 +38,7 @@ pub(super) fn control() -> Vec<Seed> {
         error: Some(error),
     };
     let status = Status {
+        configuration: None,
         schema: SCHEMA,
         product: "web".to_owned(),
         fetchd: "0.1.0".to_owned(),

@@ -32,6 +32,7 @@ impl Supervisor {
             return answer(Some(reply), Err(HandoffError::Stopping));
         }
         let begun = Instant::now();
+        self.return_listeners();
         self.watch = None;
         self.restart_at = None;
         self.verdict_by = None;
@@ -73,6 +74,7 @@ impl Supervisor {
 
     pub(super) fn confirm(&mut self) {
         let now = Instant::now();
+        self.settle_listeners();
         self.watch = None;
         let serves = self.current.as_ref().and_then(|current| current.sha256);
         if serves != self.confirmed || serves.is_none() {
@@ -119,6 +121,9 @@ impl Supervisor {
         let hint = report.hint.as_deref().unwrap_or_default();
         tracing::warn!(event = "handoff.failed", code = report.code, hint, "{}", report.message);
         let asked = reply.is_some();
+        if asked {
+            self.return_listeners();
+        }
         if !matches!(failure, HandoffError::ExitedBeforeReady { .. }) {
             // It has no code of its own that would say so.
             self.last_code = i32::from(Exit::Handoff.number());

@@ -100,6 +100,7 @@ impl Supervisor {
         if start.watched {
             self.watch = Some(Watch::start(number, now + self.options.watch, self.options.health.as_ref(), now));
         } else {
+            self.settle_listeners();
             self.systemd.ready("serving");
         }
         self.news.push(News::Serving { generation: number, took });

@@ -3,8 +3,10 @@
 //! It never blocks: the loop of [`crate::daemon`] polls [`Supervisor::descriptors`] until
 //! [`Supervisor::deadline`] and then calls [`Supervisor::turn`], which does whatever is due.
 
+mod carry;
 mod commands;
 mod hearing;
+mod listeners;
 mod status;
 mod timing;
 
@@ -12,6 +14,7 @@ pub use status::{GenerationStatus, News, Status};
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
@@ -28,6 +31,7 @@ use super::systemd::Systemd;
 use super::watch::Watch;
 use crate::digest::Sha256;
 use crate::restart::{Handoff, HandoffError, Launch};
+use listeners::Before;
 
 type Reply = Sender<Result<Handoff, HandoffError>>;
 
@@ -35,7 +39,9 @@ type Reply = Sender<Result<Handoff, HandoffError>>;
 #[derive(Debug)]
 pub struct Supervisor {
     options: Options,
-    listeners: Vec<Listener>,
+    listeners: Vec<Arc<Listener>>,
+    /// What the next generation is not to have any more, until it has passed its watch.
+    before: Option<Before>,
     notify: NotifySocket,
     systemd: Systemd,
     generations: Vec<Generation>,
@@ -91,7 +97,8 @@ impl Supervisor {
         Ok(Supervisor {
             crashes: Crashes::new(options.crash),
             options,
-            listeners,
+            listeners: listeners.into_iter().map(Arc::new).collect(),
+            before: None,
             notify: NotifySocket::bind()?,
             systemd,
             generations: Vec::new(),
@@ -232,7 +239,8 @@ impl Supervisor {
 
     /// Gives back what it holds in the file system.
     pub fn release(self) {
-        self.listeners.into_iter().for_each(Listener::release);
+        let before = self.before.into_iter().flat_map(|before| before.listeners);
+        self.listeners.into_iter().chain(before).for_each(|listener| listener.release());
     }
 
     /// Passes a signal on to the serving process.
@@ -240,6 +248,15 @@ impl Supervisor {
         if let Some(generation) = self.serving() {
             generation.signal(signal);
         }
+    }
+
+    /// The same, unless the signal would simply end the process. `false`: it would, and was not sent.
+    pub fn forward_if_taken(&self, signal: Signal) -> bool {
+        let taken = self.serving().is_none_or(|generation| !generation.is_ended_by(signal));
+        if taken {
+            self.forward(signal);
+        }
+        taken
     }
 
     fn serving(&self) -> Option<&Generation> {
