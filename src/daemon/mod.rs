@@ -24,7 +24,7 @@ use crate::digest::Sha256;
 use crate::failure::{Exit, Reported};
 use crate::install::Install;
 use crate::restart::supervise::{self, Command, Listener, News, Supervise, Supervisor, Waker};
-use crate::restart::{Launch, RestartDriver, none};
+use crate::restart::{Launch, Registry, Stop};
 use crate::service::{Inherited, Socket};
 use crate::state::{StateError, Store};
 use init::Strangers;
@@ -34,6 +34,13 @@ use signals::{Asked, Signals};
 ///
 /// Call it on the main thread, before any other thread is started.
 pub fn run(config: &Config, wanted: Option<Wanted>) -> Result<u8, Reported> {
+    run_with(config, wanted, &Registry::builtin())
+}
+
+/// The same with other restart drivers than those that come with fetchd.
+pub fn run_with(config: &Config, wanted: Option<Wanted>, drivers: &Registry) -> Result<u8, Reported> {
+    let stop = Stop::default();
+    let external = setup::driver(config, drivers, &stop)?;
     let inherited = Inherited::take_sockets().map_err(|e| start_failure("start.inherited", &e))?;
     let mut signals = Signals::listen().map_err(|e| start_failure("start.signals", &e))?;
     let options = setup::options(config)?;
@@ -63,19 +70,22 @@ pub fn run(config: &Config, wanted: Option<Wanted>) -> Result<u8, Reported> {
     let shown = Shown::default();
     shown.write(|shown| shown.updates_off = off);
     let patience = options.ready_deadline * 10 + options.watch + options.drain_deadline + Duration::from_secs(60);
-    let driver: Box<dyn RestartDriver> = match config.serve.restart {
-        Restart::Supervise => Box::new(Supervise::new(commands, waker.clone(), patience)),
-        Restart::None => Box::new(none::None),
+    let supervises = external.is_none();
+    let agent_ends = match &config.serve.restart {
+        Restart::Supervise => AGENT_ENDS,
+        // A restart that has begun is brought to its end, and so is the way back should it fail: nothing would run else.
+        Restart::By(driver) => AGENT_ENDS + driver.deadline * 2,
     };
+    let driver = external.unwrap_or_else(|| Box::new(Supervise::new(commands, waker.clone(), patience)));
 
     let mut supervisor = Supervisor::new(options, listeners).map_err(|e| start_failure("start.notify", &e))?;
     for (name, address) in supervisor.status().listeners {
         tracing::info!(event = "listen", name, address, "listening");
     }
-    if let Some(launch) = launch
-        && config.serve.restart == Restart::Supervise
-    {
-        supervisor.begin(launch, confirmed_for);
+    match launch {
+        _ if !supervises => supervisor.begin_nothing(),
+        Some(launch) => supervisor.begin(launch, confirmed_for),
+        None => {}
     }
     let agent = Agent {
         line,
@@ -102,16 +112,17 @@ pub fn run(config: &Config, wanted: Option<Wanted>) -> Result<u8, Reported> {
         control,
         backend,
         post,
+        stop,
         service,
         interrupts: 0,
         strangers: Strangers::default(),
         reap_at: None,
     };
     let code = daemon.serve(&mut signals);
-    daemon.post.send(Message::Stop);
+    daemon.stop_agent();
     // It may be in the middle of a disk operation, which the journal covers; a process that is told
     // to stop does not wait for a download.
-    let give_up = Instant::now() + AGENT_ENDS;
+    let give_up = Instant::now() + agent_ends;
     while !agent.is_finished() && Instant::now() < give_up {
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -233,6 +244,15 @@ fn listeners(config: &Config, inherited: Vec<crate::service::Listener>) -> Resul
         adopted.push(Listener::adopt(name, socket).map_err(|e| start_failure("start.inherited", &e))?);
     }
     let mut listeners = Vec::new();
+    if config.serve.restart != Restart::Supervise {
+        if !adopted.is_empty() {
+            tracing::warn!(
+                event = "listen.unused",
+                "systemd passed sockets, and the service that they are for is not run by fetchd"
+            );
+        }
+        return Ok(listeners);
+    }
     for listen in setup::listens(config) {
         match adopted.iter().position(|listener| listener.name() == listen.name) {
             Some(at) => listeners.push(adopted.remove(at)),
@@ -266,6 +286,7 @@ struct Daemon {
     control: Option<Server>,
     backend: Backend,
     post: Post,
+    stop: Stop,
     service: Arc<Mutex<supervise::Status>>,
     interrupts: u32,
     strangers: Strangers,
@@ -322,6 +343,12 @@ impl Daemon {
     /// The agent ends while the service drains: a download is not waited for.
     fn stop(&mut self) {
         self.supervisor.stop();
+        self.stop_agent();
+    }
+
+    /// Tells the agent, which may be waiting for a message or for a driver.
+    fn stop_agent(&self) {
+        self.stop.ask();
         self.post.send(Message::Stop);
     }
 

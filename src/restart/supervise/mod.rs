@@ -11,12 +11,12 @@ pub(crate) mod fuzz;
 mod generation;
 mod notify;
 mod options;
-mod probe;
+pub(in crate::restart) mod probe;
 mod sockets;
 mod supervisor;
 mod systemd;
 mod tail;
-mod watch;
+pub(in crate::restart) mod watch;
 
 pub use crash::CrashRule;
 pub use driver::{Command, Supervise, Waker};
