@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 
 use crate::processes::{runs, signal};
-use crate::scene::{Foreign, LONG, gone, load, nothing_was_lost, pid_in, python_program};
+use crate::scene::{Foreign, LONG, gone, is_watched, load, nothing_was_lost, pid_in, python_program};
 use crate::site::wait_until;
 
 const APPLICATION: &str = include_str!("application.py");
@@ -89,7 +89,7 @@ fn a_gunicorn_that_dies_in_its_watch_gives_way_to_the_old_process() {
     let mut fetchd = scene.run(&[&flags(&pid_file)[..], &["--watch", LONG]].concat());
     let pid = scene.pid();
     scene.publish("1.1.0", &application("1.1.0", ""));
-    scene.serves("1.1.0");
+    is_watched(&fetchd);
     signal(pid_in(&scene.path("app.pid.2")).unwrap(), Signal::KILL);
     fetchd.wait_for_event("handoff.failed", "watch.died");
     scene.is_back_at(&mut fetchd, &application("1.0.0", ""));

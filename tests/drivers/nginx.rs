@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 use rustix::process::Signal;
 
 use crate::processes::{children, runs, signal};
-use crate::scene::{Foreign, LONG, free_port, gone, load, nothing_was_lost, patched, pid_in, system_program};
+use crate::scene::{
+    Foreign, LONG, free_port, gone, is_watched, load, nothing_was_lost, patched, pid_in, system_program,
+};
 use crate::site::{get, wait_until};
 
 const NGINX: &str = "/usr/sbin/nginx";
@@ -175,7 +177,8 @@ fn an_nginx_that_dies_in_its_watch_gives_way_to_the_old_process() {
     let mut fetchd = nginx.scene.run(&borrowed(&flags));
     let pid = nginx.scene.pid();
     nginx.scene.publish(&named(3), &version(3));
-    wait_until("the new one is there", || nginx.old() == Some(pid));
+    is_watched(&fetchd);
+    assert_eq!(nginx.old(), Some(pid));
     nginx.answers(3);
     // Its workers notice by themselves that their parent is gone.
     signal(nginx.scene.pid(), Signal::KILL);
@@ -193,7 +196,8 @@ fn a_fetchd_that_stops_in_the_watch_leaves_the_old_process_serving() {
     let fetchd = nginx.scene.run(&borrowed(&flags));
     let (pid, load) = (nginx.scene.pid(), load(nginx.address));
     nginx.scene.publish(&named(3), &version(3));
-    wait_until("the new one is there", || nginx.old() == Some(pid));
+    is_watched(&fetchd);
+    assert_eq!(nginx.old(), Some(pid));
     nginx.answers(3);
     assert_eq!(fetchd.stop().code(), Some(0));
     nginx.answers(2);
@@ -212,7 +216,8 @@ fn an_upgrade_that_a_killed_fetchd_left_half_done_is_taken_back_by_the_next() {
     let mut fetchd = nginx.scene.run(&borrowed(&flags));
     let pid = nginx.scene.pid();
     nginx.scene.publish(&named(3), &version(3));
-    wait_until("the new one is there", || nginx.old() == Some(pid));
+    is_watched(&fetchd);
+    assert_eq!(nginx.old(), Some(pid));
     let cut_off = nginx.scene.pid();
     wait_until("the old one has sent its workers home", || children(pid) == [cut_off]);
     fetchd.signal(Signal::KILL);

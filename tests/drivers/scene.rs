@@ -105,9 +105,12 @@ impl Foreign {
         fetchd
     }
 
-    /// The process in `app.pid`.
+    /// The process in `app.pid`, which is written anew at each upgrade.
+    #[track_caller]
     pub(crate) fn pid(&self) -> u32 {
-        pid_in(&self.path("app.pid")).unwrap()
+        let file = self.path("app.pid");
+        wait_until("there is a PID file", || pid_in(&file).is_some());
+        pid_in(&file).unwrap()
     }
 
     /// Where the Python server listens.
@@ -255,6 +258,12 @@ pub(crate) fn patched(from: &[u8], old: &[u8], new: &[u8]) -> Vec<u8> {
     }
     assert!(found > 0);
     bytes
+}
+
+/// Waits until fetchd watches what it has handed off to.
+#[track_caller]
+pub(crate) fn is_watched(fetchd: &Supervised<'_>) {
+    wait_until("the new process is watched", || fetchd.log().contains("handoff.ready"));
 }
 
 /// Waits for the end of a process.

@@ -162,6 +162,7 @@ impl<S: Switch> RestartDriver for External<S> {
     }
 
     fn watch(&mut self) -> Result<(), HandoffError> {
+        tracing::info!(event = "handoff.ready", driver = self.switch.name(), "the new process runs and is watched");
         let mut health = self.setup.health.as_ref().map(|plan| HealthCheck::new(plan, Instant::now()));
         let result = self.watched(&mut health);
         if let Some(health) = health {

@@ -69,6 +69,12 @@ impl Process {
         addresses(self.pid).zip(addresses(child)).is_some_and(|(own, other)| own != other)
     }
 
+    /// The user that it runs as.
+    fn user(&self) -> Option<u32> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid)).ok()?;
+        status.lines().find_map(|line| line.strip_prefix("Uid:"))?.split_whitespace().next()?.parse().ok()
+    }
+
     /// When it was started, in whole seconds.
     fn started(&self) -> Option<SystemTime> {
         let stat = fs::read_to_string("/proc/stat").ok()?;
@@ -124,7 +130,16 @@ impl PidFile {
     /// has been given to somebody else since would get a signal that ends it.
     pub(super) fn service(&self, program: &Path) -> Result<Process, String> {
         let process = self.process()?;
-        let written = fs::metadata(&self.0).and_then(|file| file.modified()).ok();
+        let file = fs::metadata(&self.0).ok();
+        let owner = file.as_ref().map(|file| file.uid());
+        let ours = rustix::process::geteuid().as_raw();
+        if !owner.zip(process.user()).is_some_and(|(owner, user)| may_name(owner, ours, user)) {
+            let (shown, pid) = (self.0.display(), process.pid());
+            return Err(format!(
+                "the PID file `{shown}` belongs to somebody who could not signal process {pid} himself"
+            ));
+        }
+        let written = file.and_then(|file| file.modified().ok());
         let before = process.started().zip(written).is_some_and(|(started, written)| started <= written + SLACK);
         if !process.was_started_from(program) && !before {
             let (shown, pid) = (self.0.display(), process.pid());
@@ -139,6 +154,11 @@ impl PidFile {
         // What is no file at all must not block.
         OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&self.0)
     }
+}
+
+/// Whether a PID file of `owner` may name a process of `user`, in the eyes of a fetchd that runs as `ours`.
+fn may_name(owner: u32, ours: u32, user: u32) -> bool {
+    owner == 0 || owner == ours || owner == user
 }
 
 /// The unit of times in `/proc/PID/stat`: `USER_HZ`, which is 100 wherever Rust runs on Linux.
@@ -170,6 +190,15 @@ mod tests {
         for text in ["0", "1", "4194305"] {
             assert!(pid_file(text).1.process().unwrap_err().contains("does not run"), "{text}");
         }
+    }
+
+    #[test]
+    fn nobody_signals_through_fetchd_what_he_could_not_signal_himself() {
+        let (root, own, web, other) = (0, 1000, 33, 34);
+        assert!(may_name(root, root, web) && may_name(web, root, web) && may_name(own, own, web));
+        assert!(!may_name(web, root, root) && !may_name(web, root, other) && !may_name(web, own, own));
+        let process = Process::open(std::process::id()).unwrap();
+        assert_eq!(process.user(), Some(rustix::process::getuid().as_raw()));
     }
 
     #[test]

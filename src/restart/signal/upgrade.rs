@@ -44,7 +44,7 @@ impl Upgrade {
     /// The old and the new process of an upgrade that has not ended, whoever began it.
     fn both(&self) -> Option<(Process, Process)> {
         let (old, new) = self.files();
-        let (old, new) = (old.process().ok()?, new.process().ok()?);
+        let (old, new) = (old.service(&self.program).ok()?, new.process().ok()?);
         (old.pid() != new.pid()).then_some((old, new))
     }
 
@@ -125,8 +125,9 @@ impl Upgrade {
                 return Err(wait.failed(format!("the old process {} ended", old.pid())));
             }
             if let Ok(new) = new_file.process()
-                && new.pid() != old.pid()
                 && !new.children().is_empty()
+                // Whatever the file says, nobody else is signalled.
+                && old.children().contains(&new.pid())
             {
                 return Ok(Some(new));
             }
