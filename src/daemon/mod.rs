@@ -68,7 +68,10 @@ pub fn run_with(config: &Config, wanted: Option<Wanted>, drivers: &Registry) -> 
     let (commands, orders) = channel();
     let (inbox, post) = Inbox::new().map_err(|e| start_failure("start.pipe", &e))?;
     let shown = Shown::default();
-    shown.write(|shown| shown.updates_off = off);
+    shown.write(|shown| {
+        shown.updates_off = off;
+        shown.driver = external.as_ref().map(|driver| driver.name().to_owned());
+    });
     let patience = options.ready_deadline * 10 + options.watch + options.drain_deadline + Duration::from_secs(60);
     let supervises = external.is_none();
     let agent_ends = match &config.serve.restart {

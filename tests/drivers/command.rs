@@ -57,6 +57,8 @@ fn a_command_brings_each_release_to_life_and_is_told_which() {
     assert_eq!(calls(&scene), ["handoff 1.1.0", "handoff 1.0.0", "handoff 1.0.0"]);
     let digest = fetchd::digest::Sha256::of(&fs::read(scene.site.program()).unwrap()).to_string();
     assert!(fs::read_to_string(scene.path("calls")).unwrap().trim_end().ends_with(&digest));
+    let status = fetchd.fetchd("status", &[]);
+    assert!(crate::site::text(&status).contains("run by somebody else, restarted by `command`"));
     // fetchd goes, the service stays.
     let pid = scene.pid();
     assert_eq!(fetchd.stop().code(), Some(0));
