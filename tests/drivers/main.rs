@@ -1,4 +1,4 @@
-//! Services that somebody else runs, with the real nginx, gunicorn, HAProxy and supervisord: each is brought to a new
+//! Services that somebody else runs, with the real nginx, gunicorn, unicorn, HAProxy and supervisord: each is brought to a new
 //! release, and what cannot run is taken back.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "functions beside the tests fail as the tests do")]
 
@@ -17,3 +17,4 @@ mod settings;
 mod signal;
 mod supervisord;
 mod systemd;
+mod unicorn;
