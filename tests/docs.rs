@@ -1,18 +1,20 @@
 //! The pages keep their promises: links lead somewhere, the tests they name exist, every scheme
-//! has a page, and the table of exit codes is the one in the code.
+//! has a page, and the tables of exit codes and of drivers are those in the code.
 
 #[path = "support/source.rs"]
 mod source;
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use fetchd::failure::Exit;
+use fetchd::restart::{self, Setup, SetupError, Stop};
 use fetchd_fetchers::Registry;
 use source::{files, root, text, tokens};
 
 /// The pages whose every promise is proved by a test that they name.
-const PROVED: [&str; 3] = ["docs/verification.md", "docs/handoff.md", "docs/upgrader.md"];
+const PROVED: [&str; 4] = ["docs/verification.md", "docs/handoff.md", "docs/upgrader.md", "docs/drivers.md"];
 
 /// Schemes that share the page of another.
 const SHARED: [(&str, &str); 1] = [("https", "http")];
@@ -75,6 +77,52 @@ fn every_scheme_has_a_page() {
         }
     }
     assert_none("schemes without a page", &wrong);
+}
+
+#[test]
+fn the_tables_of_drivers_name_those_that_exist_with_their_settings() {
+    let page = text(Path::new("docs/drivers.md"));
+    // The first cell of each row of the table with this heading, and the rest of the row.
+    let rows = |heading: &str| -> Vec<(String, String)> {
+        let (_, table) = page.split_once(heading).expect("the table is there");
+        let cells = table.lines().skip(2).take_while(|line| line.starts_with("| `"));
+        let pairs = cells.filter_map(|line| line.trim_start_matches("| `").split_once('`'));
+        pairs.map(|(name, rest)| (name.to_owned(), rest.to_owned())).collect()
+    };
+    let setup = |options: &[(&str, &str)]| Setup {
+        program: PathBuf::new(),
+        deadline: Duration::ZERO,
+        watch: Duration::ZERO,
+        health: None,
+        stop: Stop::default(),
+        options: options.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()])).collect(),
+    };
+    let drivers = restart::Registry::builtin();
+    let mut expected: Vec<(String, BTreeSet<String>)> = vec![(restart::SUPERVISE.to_owned(), BTreeSet::new())];
+    for name in drivers.names() {
+        let Err(SetupError::UnknownOption { known, .. }) = drivers.open(name, setup(&[("no such option", "")])) else {
+            panic!("`{name}` takes any option");
+        };
+        expected.push((name.to_owned(), known.iter().map(|option| format!("restart_{option}")).collect()));
+    }
+    let mut shown: Vec<(String, BTreeSet<String>)> = rows("| driver | who runs the service |")
+        .into_iter()
+        .map(|(name, row)| {
+            let code = row.split('`').skip(1).step_by(2).filter(|code| code.starts_with("restart_"));
+            (name, code.map(str::to_owned).collect())
+        })
+        .collect();
+    expected.sort();
+    shown.sort();
+    assert_eq!(shown, expected);
+
+    // The error for a recipe that is none lists those that are.
+    let wrong = setup(&[("pid_file", "/run/web.pid"), ("recipe", "none")]);
+    let listed = drivers.open("signal", wrong).expect_err("no recipe of that name").to_string();
+    let (_, listed) = listed.split_once("is not one of").expect("a list of recipes");
+    let expected: Vec<&str> = listed.split('`').skip(1).step_by(2).collect();
+    let shown: Vec<String> = rows("| `restart_recipe` | what it sends |").into_iter().map(|(name, _)| name).collect();
+    assert_eq!(shown, expected);
 }
 
 #[test]

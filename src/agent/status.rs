@@ -32,6 +32,9 @@ pub struct AgentStatus {
     /// What held of the worker that was started last; `None` before the first one.
     #[serde(default)]
     pub worker: Option<Hardening>,
+    /// The driver by which somebody else restarts the service; `None`: fetchd runs it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
     /// The last pass.
     pub last: Option<LastPass>,
     /// When the source is asked next.

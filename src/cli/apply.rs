@@ -17,7 +17,7 @@ use crate::daemon::{floor::established, setup, worker};
 use crate::digest::Sha256;
 use crate::failure::{Exit, Reported};
 use crate::fetch::{Attend, Progress};
-use crate::restart::none;
+use crate::restart::{self, RestartDriver, Stop, none};
 use crate::state::{StateError, Store};
 
 /// Says whether there is something newer. Changes nothing: no download, no state.
@@ -62,8 +62,11 @@ pub(super) fn apply(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reporte
     if let Some(started) = line.install.startable(line.store.record())? {
         line.learn_what_runs(&started)?;
     }
+    // Where fetchd would run the service and does not, the next start of it brings the release to life.
+    let driver = setup::driver(&config, &restart::Registry::builtin(), &Stop::default())?;
+    let mut driver: Box<dyn RestartDriver> = driver.unwrap_or_else(|| Box::new(none::None));
     let ask = Ask { afresh: true, force };
-    let result = line.pass(ask, &mut none::None, &mut Bar::on_terminal(out.json()));
+    let result = line.pass(ask, &mut *driver, &mut Bar::on_terminal(out.json()));
     let event = match &result {
         Ok(outcome) => outcome.event(Timestamp::now()),
         Err(failure) => failure.event(Timestamp::now()),

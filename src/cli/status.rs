@@ -105,8 +105,10 @@ fn text(status: &Status) -> Vec<String> {
             format!("{}{version}, pid {}, up {up}{watched}{says}", generation.phase, generation.pid),
         );
     }
-    if status.service.generations.is_empty() {
-        row("service", "not running".to_owned());
+    match &updates.driver {
+        Some(driver) => row("service", format!("run by somebody else, restarted by `{driver}`")),
+        None if status.service.generations.is_empty() => row("service", "not running".to_owned()),
+        None => {}
     }
     if let Some(why) = &status.configuration {
         row("configuration", format!("NOT APPLIED: {} [{}]", why.message, why.code));

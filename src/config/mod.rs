@@ -14,6 +14,7 @@ mod listen;
 mod opened;
 pub mod reference;
 mod release;
+mod restart;
 mod serve;
 pub mod setting;
 mod table;
@@ -31,7 +32,8 @@ pub use error::{ConfigError, Position};
 pub use listen::{Address, BadListen, Listen};
 pub use opened::{fetcher, key_set, trusted_keys};
 pub use release::{KeyRef, Policy, Signature, Source, Trust, floor, keys, provisioned};
-pub use serve::{Crash, Health, OnDeath, Probe, Ready, Restart, Serve};
+pub use restart::{Driver, Restart};
+pub use serve::{Crash, Health, OnDeath, Probe, Ready, Serve};
 pub use table::{find, settings};
 pub use value::{Given, Value};
 

@@ -9,6 +9,7 @@ use url::{Host, Url};
 use super::effective::Effective;
 use super::error::ConfigError;
 use super::listen::Listen;
+use super::restart::{Restart, restart};
 use super::value::words;
 use super::{amount, length};
 use crate::units;
@@ -40,15 +41,6 @@ pub struct Serve {
     pub capture_stderr: bool,
     /// What happens when it crashes.
     pub crash: Crash,
-}
-
-/// Who brings a new binary to life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Restart {
-    /// fetchd itself.
-    Supervise,
-    /// Nobody.
-    None,
 }
 
 /// How the service says that it can serve.
@@ -119,10 +111,7 @@ pub(super) fn serve(settings: &Effective) -> Result<Serve, ConfigError> {
     Ok(Serve {
         directory: settings.path("directory"),
         listen: listen(settings)?,
-        restart: match settings.text("restart") {
-            Some("none") => Restart::None,
-            _ => Restart::Supervise,
-        },
+        restart: restart(settings)?,
         ready: ready(settings)?,
         ready_deadline: length(settings, "ready_deadline"),
         drain_deadline: length(settings, "drain_deadline"),

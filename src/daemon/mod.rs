@@ -27,7 +27,7 @@ use crate::control::{self, Backend, Server, Wish};
 use crate::failure::{Exit, Reported};
 use crate::install::Installed;
 use crate::restart::supervise::{self, Command, Listener, News, Supervise, Supervisor, Waker};
-use crate::restart::{Launch, RestartDriver, none};
+use crate::restart::{Launch, Registry, Stop};
 use crate::service::{Inherited, Socket};
 use crate::state::Store;
 use init::Strangers;
@@ -40,13 +40,18 @@ use thread::AgentThread;
 ///
 /// Call it on the main thread, before any other thread is started.
 pub fn run(config: &Config, wanted: Option<Wanted>) -> Result<u8, Reported> {
-    start(config, wanted, None)?.run()
+    run_with(config, wanted, &Registry::builtin())
+}
+
+/// The same with other restart drivers than those that come with fetchd.
+pub fn run_with(config: &Config, wanted: Option<Wanted>, drivers: &Registry) -> Result<u8, Reported> {
+    start(config, wanted, None, drivers)?.run()
 }
 
 /// The same for a program that can replace itself while it supervises: `itself` says how.
 pub fn run_itself(loaded: Loaded, itself: Itself) -> Result<u8, Reported> {
     let Loaded { config, wanted, text } = loaded;
-    start(&config, wanted?, Some((itself, text)))?.run()
+    start(&config, wanted?, Some((itself, text)), &Registry::builtin())?.run()
 }
 
 /// Goes on where an earlier program of this very process has stopped to make room for this one, and returns as
@@ -105,7 +110,10 @@ fn start(
     config: &Config,
     wanted: Option<Wanted>,
     itself: Option<(Itself, Option<String>)>,
+    drivers: &Registry,
 ) -> Result<Daemon, Reported> {
+    let stop = Stop::default();
+    let driver = setup::driver(config, drivers, &stop)?;
     let inherited = Inherited::take_sockets().map_err(|e| start_failure("start.inherited", &e))?;
     let signals = Signals::listen().map_err(|e| start_failure("start.signals", &e))?;
     let options = setup::options(config)?;
@@ -132,12 +140,13 @@ fn start(
     for (name, address) in supervisor.status().listeners {
         tracing::info!(event = "listen", name, address, "listening");
     }
-    if let Some(launch) = launch
-        && config.serve.restart == Restart::Supervise
-    {
-        supervisor.begin(launch, confirmed_for);
+    match launch {
+        _ if driver.is_some() => supervisor.begin_nothing(),
+        Some(launch) => supervisor.begin(launch, confirmed_for),
+        None => {}
     }
-    let parts = Parts { signals, supervisor, machinery, started, shown: Shown::default(), began: Instant::now() };
+    let parts =
+        Parts { signals, supervisor, machinery, driver, stop, started, shown: Shown::default(), began: Instant::now() };
     let mut daemon = Daemon::of(config, parts, itself)?;
     daemon.control = control;
     Ok(daemon)
@@ -188,6 +197,15 @@ fn listeners(config: &Config, inherited: Vec<crate::service::Listener>) -> Resul
         adopted.push(Listener::adopt(name, socket).map_err(|e| start_failure("start.inherited", &e))?);
     }
     let mut listeners = Vec::new();
+    if config.serve.restart != Restart::Supervise {
+        if !adopted.is_empty() {
+            tracing::warn!(
+                event = "listen.unused",
+                "systemd passed sockets, and the service that they are for is not run by fetchd"
+            );
+        }
+        return Ok(listeners);
+    }
     for listen in setup::listens(config) {
         match adopted.iter().position(|listener| listener.name() == listen.name) {
             Some(at) => listeners.push(adopted.remove(at)),
@@ -234,6 +252,9 @@ struct Parts {
     signals: Signals,
     supervisor: Supervisor,
     machinery: Machinery,
+    /// Who makes somebody else restart the service; `None`: fetchd runs it.
+    driver: Option<Box<dyn RestartDriver>>,
+    stop: Stop,
     started: Option<Installed>,
     shown: Shown,
     began: Instant,
@@ -249,6 +270,9 @@ struct Daemon {
     control: Option<Server>,
     backend: Backend,
     post: Post,
+    stop: Stop,
+    /// How long the agent may take to end once the service has.
+    agent_ends: Duration,
     service: Arc<Mutex<supervise::Status>>,
     agent: AgentThread,
     /// Held for its lock where there is no source.
@@ -270,7 +294,7 @@ struct Daemon {
 impl Daemon {
     /// Puts the parts together, and starts the agent.
     fn of(config: &Config, parts: Parts, itself: Option<(Itself, Option<String>)>) -> Result<Daemon, Reported> {
-        let Parts { signals, supervisor, machinery, started, shown, began } = parts;
+        let Parts { signals, supervisor, machinery, driver, stop, started, shown, began } = parts;
         let pipe = |e: io::Error| start_failure("start.pipe", &e);
         let (bell, writer) = io::pipe().map_err(pipe)?;
         rustix::io::ioctl_fionbio(&bell, true).map_err(|e| pipe(e.into()))?;
@@ -280,12 +304,17 @@ impl Daemon {
         let (inbox, post) = Inbox::new().map_err(pipe)?;
         let serve = &config.serve;
         let patience = serve.ready_deadline * 10 + serve.watch + serve.drain_deadline + Duration::from_secs(60);
-        let driver: Box<dyn RestartDriver> = match serve.restart {
-            Restart::Supervise => Box::new(Supervise::new(commands, waker.clone(), patience)),
-            Restart::None => Box::new(none::None),
+        let agent_ends = match &serve.restart {
+            Restart::Supervise => AGENT_ENDS,
+            // A restart that has begun is brought to its end, and so is the way back should it fail: nothing would run else.
+            Restart::By(driver) => AGENT_ENDS + driver.deadline * 2,
         };
         let Machinery { line, off, reopen, store } = machinery;
-        shown.write(|shown| shown.updates_off = off);
+        shown.write(|shown| {
+            shown.updates_off = off;
+            shown.driver = driver.as_ref().map(|driver| driver.name().to_owned());
+        });
+        let driver = driver.unwrap_or_else(|| Box::new(Supervise::new(commands, waker.clone(), patience)));
         let agent = Box::new(Agent {
             line,
             reopen,
@@ -314,6 +343,8 @@ impl Daemon {
             control: None,
             backend,
             post,
+            stop,
+            agent_ends,
             service,
             agent: AgentThread::new(waker),
             store,
@@ -339,10 +370,10 @@ impl Daemon {
     /// Runs the service until it is told to stop. Returns its exit code.
     fn run(mut self) -> Result<u8, Reported> {
         let code = self.serve();
-        self.post.send(Message::Stop);
+        self.stop_agent();
         // It may be in the middle of a disk operation, which the journal covers; a process that is told
         // to stop does not wait for a download.
-        let give_up = Instant::now() + AGENT_ENDS;
+        let give_up = Instant::now() + self.agent_ends;
         while !self.agent.is_finished() && Instant::now() < give_up {
             std::thread::sleep(Duration::from_millis(10));
         }
@@ -408,6 +439,12 @@ impl Daemon {
     /// The agent ends while the service drains: a download is not waited for.
     fn stop(&mut self) {
         self.supervisor.stop();
+        self.stop_agent();
+    }
+
+    /// Tells the agent, which may be waiting for a message or for a driver.
+    fn stop_agent(&self) {
+        self.stop.ask();
         self.post.send(Message::Stop);
     }
 

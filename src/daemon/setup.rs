@@ -9,6 +9,7 @@ use crate::failure::Reported;
 use crate::fetch::{self, Worker};
 use crate::install::{Carry, Install, Layout};
 use crate::restart::supervise::{self, Health, Options, Ready};
+use crate::restart::{Registry, RestartDriver, Setup, Stop};
 use crate::state::Store;
 use crate::trust::{Expect, KeySet, Trust};
 use crate::verify::{Smoke, TargetCheck, Verifier};
@@ -149,22 +150,39 @@ pub fn rhythm(config: &Config) -> Rhythm {
     Rhythm { interval: config.schedule.interval, jitter: config.schedule.jitter }
 }
 
+/// Who makes somebody else restart the service; `None`: fetchd runs it itself.
+pub fn driver(config: &Config, drivers: &Registry, stop: &Stop) -> Result<Option<Box<dyn RestartDriver>>, Reported> {
+    let config::Restart::By(driver) = &config.serve.restart else { return Ok(None) };
+    let setup = Setup {
+        program: config.program.path.clone(),
+        deadline: driver.deadline,
+        watch: config.serve.watch,
+        health: health(config)?,
+        stop: stop.clone(),
+        options: driver.options.clone(),
+    };
+    Ok(Some(drivers.open(&driver.name, setup)?))
+}
+
+/// What is asked of a new release while it is watched.
+fn health(config: &Config) -> Result<Option<Health>, Reported> {
+    let Some(health) = &config.serve.health else { return Ok(None) };
+    Ok(Some(Health {
+        command: match &health.probe {
+            Probe::Command(command) => command.iter().map(Into::into).collect(),
+            // The supervisor does no network I/O, not even on the loopback interface.
+            Probe::Url(url) => vec![own_program()?.into(), "probe".into(), url.as_str().into()],
+        },
+        interval: health.interval,
+        timeout: HEALTH_TIMEOUT,
+        failures: HEALTH_FAILURES,
+    }))
+}
+
 /// How the service is run.
 pub fn options(config: &Config) -> Result<Options, Reported> {
     let serve = &config.serve;
-    let health = match &serve.health {
-        None => None,
-        Some(health) => Some(Health {
-            command: match &health.probe {
-                Probe::Command(command) => command.iter().map(Into::into).collect(),
-                // The supervisor does no network I/O, not even on the loopback interface.
-                Probe::Url(url) => vec![own_program()?.into(), "probe".into(), url.as_str().into()],
-            },
-            interval: health.interval,
-            timeout: HEALTH_TIMEOUT,
-            failures: HEALTH_FAILURES,
-        }),
-    };
+    let health = health(config)?;
     Ok(Options {
         program: config.program.path.clone(),
         directory: serve.directory.clone(),

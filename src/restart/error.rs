@@ -96,6 +96,32 @@ pub enum HandoffError {
         /// The end of what it wrote to stderr.
         stderr: String,
     },
+    /// A driver found nothing to restart: nothing was touched, and it is not the release's fault.
+    #[error("`{driver}` cannot restart the service: {reason}")]
+    Unreachable {
+        /// The driver.
+        driver: &'static str,
+        /// What is not there.
+        reason: String,
+    },
+    /// Whoever runs the service could not bring the release to life.
+    #[error("the restart by `{driver}` failed: {reason}")]
+    Failed {
+        /// The driver.
+        driver: &'static str,
+        /// What was said.
+        reason: String,
+    },
+    /// Whoever runs the service did not end the restart in time.
+    #[error("the restart by `{driver}` did not end within {:.1} s: {lacks}", waited.as_secs_f64())]
+    Deadline {
+        /// The driver.
+        driver: &'static str,
+        /// How long it was given.
+        waited: Duration,
+        /// What had not happened.
+        lacks: String,
+    },
     /// Another handoff is running.
     #[error("another handoff is running")]
     Busy,
@@ -115,6 +141,7 @@ impl HandoffError {
             HandoffError::Spawn { .. }
                 | HandoffError::Directory { .. }
                 | HandoffError::Changed { .. }
+                | HandoffError::Unreachable { .. }
                 | HandoffError::Busy
                 | HandoffError::Stopping
                 | HandoffError::Unanswered(_)
@@ -136,6 +163,9 @@ impl Failure for HandoffError {
             HandoffError::Unhealthy { .. } => "watch.unhealthy",
             HandoffError::Watchdog { .. } => "watch.watchdog",
             HandoffError::CrashLoop { .. } => "service.crash_loop",
+            HandoffError::Unreachable { .. } => "handoff.unreachable",
+            HandoffError::Failed { .. } => "handoff.restart_failed",
+            HandoffError::Deadline { .. } => "handoff.deadline",
             HandoffError::Busy => "handoff.busy",
             HandoffError::Stopping => "handoff.stopping",
             HandoffError::Unanswered(_) => "handoff.unanswered",
@@ -155,6 +185,7 @@ impl Failure for HandoffError {
             HandoffError::ReadyDeadline { .. } => {
                 "the program must send READY=1 to $NOTIFY_SOCKET; for one that cannot, set `ready = \"alive:2s\"`"
             }
+            HandoffError::Deadline { .. } => "`restart_deadline` is how long a restart may take",
             HandoffError::Busy => "wait for it to end: `fetchd status --watch`",
             _ => return None,
         };

@@ -1,11 +1,21 @@
 //! Making the service run what was installed, and knowing whether it does.
 //!
-//! A driver is a plug-in, as a fetcher is. Two are built in: [`supervise`] owns the process and
-//! its sockets and overlaps generations; [`None`](none::None) changes files only.
+//! A driver is a plug-in, as a fetcher is, and [`Registry`] knows them by name. [`supervise`] owns the
+//! process and its sockets and overlaps generations; [`None`](none::None) changes files only. The others
+//! leave the process to whoever runs it and are small: [`external`] is what they share.
 
+mod command;
 mod error;
+pub mod external;
 pub mod none;
+mod registry;
+mod signal;
+mod stop;
 pub mod supervise;
+mod supervisord;
+mod systemd;
+#[cfg(test)]
+pub(crate) mod words;
 
 use std::fmt::Debug;
 use std::path::PathBuf;
@@ -15,6 +25,8 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 pub use error::HandoffError;
+pub use registry::{Known, Make, NameTaken, Options, Registry, SUPERVISE, Setup, SetupError};
+pub use stop::Stop;
 
 use crate::digest::Sha256;
 use crate::install::{Installed, Stamp};

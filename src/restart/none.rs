@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
+use super::registry::{Known, Setup, SetupError};
 use super::{Handoff, HandoffError, Launch, RestartDriver};
 
 /// Restarts nothing. What is installed is confirmed at once.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct None;
+
+pub(super) fn make(setup: Setup) -> Result<Box<dyn RestartDriver>, SetupError> {
+    Known::check("none", &setup.options, &[])?;
+    Ok(Box::new(None))
+}
 
 impl RestartDriver for None {
     fn name(&self) -> &'static str {

@@ -71,11 +71,115 @@ pub(super) const SERVICE: &[Setting] = &[
 pub(super) const HANDOFF: &[Setting] = &[
     Setting {
         key: "restart",
-        kind: Kind::Choice(&["supervise", "none"]),
+        kind: Kind::Choice(&["supervise", "systemd", "signal", "supervisord", "command", "none"]),
         default: Preset::Value("supervise"),
         value_name: "DRIVER",
         doc: "Who brings the new binary to life",
-        long: "`supervise`: fetchd starts and watches the service. `none`: nobody; it is installed and left.",
+        long: "`supervise`: fetchd starts and watches the service. With the others somebody else runs it, and is made to \
+               restart it: `systemd` by `systemctl`, `signal` by a signal to the process in a PID file, `supervisord` \
+               over its socket, `command` by a command. `none`: nobody; it is installed and left.",
+        group: Group::Handoff,
+        scope: Scope::Install,
+        ..BASE
+    },
+    Setting {
+        key: "restart_deadline",
+        kind: duration(100, DAY),
+        default: Preset::Value("60s"),
+        value_name: "DURATION",
+        doc: "How long a restart by somebody else may take",
+        long: "From the request until the new process is known to run. Then the previous binary is put back and restarted.",
+        group: Group::Handoff,
+        scope: Scope::Install,
+        ..BASE
+    },
+    Setting {
+        key: "restart_unit",
+        default: Preset::Derived("none; required with `restart = \"systemd\"`"),
+        value_name: "UNIT",
+        example: "web.service",
+        doc: "The unit to restart, for `systemd`",
+        group: Group::Handoff,
+        scope: Scope::Install,
+        ..BASE
+    },
+    Setting {
+        key: "restart_verb",
+        kind: Kind::Choice(&["restart", "reload", "try-restart", "reload-or-restart"]),
+        default: Preset::Derived("`restart`"),
+        value_name: "VERB",
+        example: "reload",
+        doc: "What `systemctl` is asked to do with it, for `systemd`",
+        group: Group::Handoff,
+        scope: Scope::Install,
+        ..BASE
+    },
+    Setting {
+        key: "restart_pid_file",
+        kind: Kind::Path,
+        default: Preset::Derived("none; required with `restart = \"signal\"`"),
+        value_name: "FILE",
+        example: "/run/nginx.pid",
+        doc: "The file in which the server writes its process id, for `signal`",
+        group: Group::Handoff,
+        scope: Scope::Install,
+        ..BASE
+    },
+    Setting {
+        key: "restart_recipe",
+        kind: Kind::Choice(&["reload", "successor", "haproxy", "nginx", "unicorn", "gunicorn"]),
+        default: Preset::Derived("`reload`"),
+        value_name: "RECIPE",
+        example: "nginx",
+        doc: "What the server does with signals, for `signal`",
+        long: "`reload`: the same process goes on with the new binary. `successor`: another process takes over and writes \
+               the PID file. The others are how the server of that name upgrades itself.",
+        group: Group::Handoff,
+        scope: Scope::Install,
+        ..BASE
+    },
+    Setting {
+        key: "restart_signal",
+        kind: Kind::Choice(&["HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "WINCH"]),
+        default: Preset::Derived("the recipe's: `HUP` for `reload`, `USR2` for `successor` and `haproxy`"),
+        value_name: "SIGNAL",
+        example: "USR2",
+        doc: "The signal to send, for `signal`",
+        group: Group::Handoff,
+        scope: Scope::Install,
+        ..BASE
+    },
+    Setting {
+        key: "restart_socket",
+        kind: Kind::Path,
+        default: Preset::Derived("none; required with `restart = \"supervisord\"`"),
+        value_name: "PATH",
+        example: "/run/supervisor.sock",
+        doc: "supervisord's unix socket, for `supervisord`",
+        group: Group::Handoff,
+        scope: Scope::Install,
+        ..BASE
+    },
+    Setting {
+        key: "restart_process",
+        default: Preset::Derived("none; required with `restart = \"supervisord\"`"),
+        value_name: "NAME",
+        example: "web",
+        doc: "The process to restart, as `supervisorctl status` names it, for `supervisord`",
+        group: Group::Handoff,
+        scope: Scope::Install,
+        ..BASE
+    },
+    Setting {
+        key: "restart_command",
+        kind: Kind::Argv,
+        default: Preset::Derived("none; required with `restart = \"command\"`"),
+        value_name: "COMMAND",
+        example: "/usr/local/bin/restart-web",
+        doc: "The command that restarts the service and waits until it runs, for `command`",
+        long: "Exit code 0: the service runs what lies at the program path. 75: not now, try again later. Any other: the \
+               release does not run. It finds `FETCHD_PROGRAM`, `FETCHD_VERSION`, `FETCHD_DIGEST` and `FETCHD_ACTION` \
+               (`handoff` or `rollback`) in its environment.",
         group: Group::Handoff,
         scope: Scope::Install,
         ..BASE
@@ -123,7 +227,7 @@ pub(super) const HANDOFF: &[Setting] = &[
         doc: "How long a new release is watched before it is confirmed",
         long: "If it exits, misses its watchdog or fails its health check meanwhile, the previous one comes back.",
         group: Group::Handoff,
-        scope: Scope::Run,
+        scope: Scope::Install,
         ..BASE
     },
     Setting {
@@ -135,7 +239,7 @@ pub(super) const HANDOFF: &[Setting] = &[
         doc: "A command or a URL that tells during the watch whether the release is well",
         long: "A command is well if it exits with 0; a URL, plain `http:` on this machine, if it answers 200 to 299.",
         group: Group::Handoff,
-        scope: Scope::Run,
+        scope: Scope::Install,
         ..BASE
     },
     Setting {
@@ -145,7 +249,7 @@ pub(super) const HANDOFF: &[Setting] = &[
         value_name: "DURATION",
         doc: "How often it is asked",
         group: Group::Handoff,
-        scope: Scope::Run,
+        scope: Scope::Install,
         ..BASE
     },
     Setting {

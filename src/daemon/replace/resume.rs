@@ -17,6 +17,7 @@ use crate::daemon::signals::Signals;
 use crate::daemon::{Daemon, Itself, Loaded, Parts, control_socket, machinery, setup, start_failure};
 use crate::failure::{Exit, Reported};
 use crate::restart::supervise::Supervisor;
+use crate::restart::{Registry, Stop};
 use crate::spawn::{Held, Successor};
 use crate::state::{StateError, Store};
 
@@ -58,6 +59,8 @@ fn go_on(handed: &Handed, itself: Itself) -> Result<(Daemon, State, bool), Repor
     };
     same_service(&state.service, &service_of(&config))?;
     let resumed = |e: io::Error| start_failure("replace.resume", &e);
+    let stop = Stop::default();
+    let driver = setup::driver(&config, &Registry::builtin(), &stop)?;
     let signals = Signals::listen().map_err(resumed)?;
     let options = setup::options(&config)?;
     let (wanted, missing) = match wanted {
@@ -90,7 +93,8 @@ fn go_on(handed: &Handed, itself: Itself) -> Result<(Daemon, State, bool), Repor
     // The old program goes on with what it has.
     let restart = !handed.is_again() && supervisor.change(setup::listens(&config), arguments(&before))?;
     let restart = restart && config.serve.restart == Restart::Supervise;
-    let parts = Parts { signals, supervisor, machinery, started: None, shown, began: state.began.instant() };
+    let began = state.began.instant();
+    let parts = Parts { signals, supervisor, machinery, driver, stop, started: None, shown, began };
     let mut daemon = Daemon::of(&config, parts, Some((itself, text)))?;
     daemon.program = state.program.clone();
     // Last: nothing may fail any more once its path would go with it.

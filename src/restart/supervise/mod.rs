@@ -12,12 +12,12 @@ pub(crate) mod fuzz;
 mod generation;
 mod notify;
 mod options;
-mod probe;
+pub(in crate::restart) mod probe;
 mod sockets;
 mod supervisor;
 mod systemd;
 mod tail;
-mod watch;
+pub(in crate::restart) mod watch;
 
 pub use carried::Carried;
 pub use crash::CrashRule;

@@ -11,17 +11,22 @@ use crate::spawn::{Child, Exited, Spawn};
 
 /// A running command.
 #[derive(Debug)]
-pub(super) struct Probe {
+pub(in crate::restart) struct Probe {
     child: Child,
     deadline: Instant,
 }
 
 /// How a command ended: `Err` says why it does not count as a success.
-pub(super) type Answer = Result<(), String>;
+pub(in crate::restart) type Answer = Result<(), String>;
 
 impl Probe {
     /// Starts `command` about generation `number`, whose process is `pid`.
-    pub(super) fn start(command: &[OsString], number: u64, pid: u32, timeout: Duration) -> Result<Probe, String> {
+    pub(in crate::restart) fn start(
+        command: &[OsString],
+        number: u64,
+        pid: u32,
+        timeout: Duration,
+    ) -> Result<Probe, String> {
         let (name, arguments) = command.split_first().ok_or("the command is empty")?;
         let program = find(Path::new(name)).ok_or_else(|| format!("`{}` is not there", name.to_string_lossy()))?;
         let mut spawn = Spawn::new(program, arguments.iter().cloned());
@@ -34,16 +39,16 @@ impl Probe {
         Ok(Probe { child, deadline: Instant::now() + timeout })
     }
 
-    pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
+    pub(in crate::restart) fn pidfd(&self) -> BorrowedFd<'_> {
         self.child.pidfd()
     }
 
-    pub(super) fn deadline(&self) -> Instant {
+    pub(in crate::restart) fn deadline(&self) -> Instant {
         self.deadline
     }
 
     /// Its answer, if it has one or its time is up. It is reaped then.
-    pub(super) fn answer(&mut self, now: Instant) -> Option<Answer> {
+    pub(in crate::restart) fn answer(&mut self, now: Instant) -> Option<Answer> {
         match self.child.ended_by(now) {
             Ok(false) if now < self.deadline => None,
             Ok(false) => {
@@ -63,7 +68,7 @@ impl Probe {
     }
 
     /// Kills it with everything it started, and reaps it.
-    pub(super) fn kill(&mut self) {
+    pub(in crate::restart) fn kill(&mut self) {
         let _ = self.child.kill_group(Signal::KILL);
         // Usually it is gone at once. One that the kernel holds (a dead file server) is left to it: the supervisor has
         // other things to do.
@@ -74,7 +79,7 @@ impl Probe {
 }
 
 /// As a shell would: a name with a slash is a path, another is looked up in `PATH`.
-fn find(name: &Path) -> Option<PathBuf> {
+pub(in crate::restart) fn find(name: &Path) -> Option<PathBuf> {
     if name.components().count() > 1 || name.is_absolute() {
         return std::path::absolute(name).ok();
     }

@@ -18,8 +18,9 @@ pub(super) struct Watch {
     reply: Option<Sender<Result<(), HandoffError>>>,
 }
 
+/// The health checks of a watch, one after the other.
 #[derive(Debug)]
-struct HealthCheck {
+pub(in crate::restart) struct HealthCheck {
     plan: Health,
     next: Instant,
     running: Option<Probe>,
@@ -29,13 +30,7 @@ struct HealthCheck {
 
 impl Watch {
     pub(super) fn start(number: u64, until: Instant, health: Option<&Health>, now: Instant) -> Watch {
-        let health = health.map(|plan| HealthCheck {
-            plan: plan.clone(),
-            next: now,
-            running: None,
-            failures: 0,
-            passed_once: false,
-        });
+        let health = health.map(|plan| HealthCheck::new(plan, now));
         Watch { number, until, health, result: None, reply: None }
     }
 
@@ -57,8 +52,8 @@ impl Watch {
     pub(super) fn end(&mut self, result: Result<(), HandoffError>) {
         if self.result.is_none() || (result.is_err() && !self.has_failed()) {
             self.result = Some(result);
-            if let Some(mut probe) = self.health.take().and_then(|health| health.running) {
-                probe.kill();
+            if let Some(health) = self.health.take() {
+                health.end();
             }
         }
     }
@@ -114,8 +109,24 @@ impl Watch {
 }
 
 impl HealthCheck {
+    pub(in crate::restart) fn new(plan: &Health, now: Instant) -> HealthCheck {
+        HealthCheck { plan: plan.clone(), next: now, running: None, failures: 0, passed_once: false }
+    }
+
+    /// Whether one has passed: a watch that was never told that all is well does not end well.
+    pub(in crate::restart) fn has_passed(&self) -> bool {
+        self.passed_once
+    }
+
+    /// Ends a check that runs.
+    pub(in crate::restart) fn end(self) {
+        if let Some(mut probe) = self.running {
+            probe.kill();
+        }
+    }
+
     /// Starts and reads checks; the failure that ends the watch, once there is one.
-    fn turn(&mut self, now: Instant, number: u64, pid: u32) -> Option<HandoffError> {
+    pub(in crate::restart) fn turn(&mut self, now: Instant, number: u64, pid: u32) -> Option<HandoffError> {
         let answer = match &mut self.running {
             Some(probe) => probe.answer(now)?,
             None if now < self.next => return None,

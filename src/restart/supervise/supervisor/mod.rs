@@ -127,6 +127,11 @@ impl Supervisor {
         self.launch(launch, None, false);
     }
 
+    /// There is nothing to start: the service is somebody else's. systemd is told that all is well.
+    pub fn begin_nothing(&mut self) {
+        self.systemd.ready("looking after a service that somebody else runs");
+    }
+
     /// Carries out what the agent asks.
     pub fn command(&mut self, command: Command) {
         match command {
