@@ -27,7 +27,7 @@ use crate::control::{self, Backend, Server, Wish};
 use crate::failure::{Exit, Reported};
 use crate::install::Installed;
 use crate::restart::supervise::{self, Command, Listener, News, Supervise, Supervisor, Waker};
-use crate::restart::{Launch, Registry, Stop};
+use crate::restart::{Launch, Registry, RestartDriver, Stop};
 use crate::service::{Inherited, Socket};
 use crate::state::Store;
 use init::Strangers;
