@@ -26,7 +26,7 @@ done
 
 /// The server runs, and a script that restarts it is there.
 fn scene() -> (Foreign, String) {
-    let scene = Foreign::new().and_pid_files(&["started.pid"]);
+    let scene = Foreign::new();
     let restart = scene.script("restart", RESTART);
     crate::scene::start(&mut std::process::Command::new(&restart));
     scene.serves("1.0.0");

@@ -18,7 +18,7 @@ fn application(version: &str, fault: &str) -> Vec<u8> {
 
 /// gunicorn serves version 1.0.0, in the foreground of nobody.
 fn scene() -> Foreign {
-    let scene = Foreign::with(&application("1.0.0", ""), "1.0.0").and_pid_files(&["app.pid.2"]);
+    let scene = Foreign::with(&application("1.0.0", ""), "1.0.0");
     let mut gunicorn = Command::new("setsid");
     gunicorn.args(["--fork"]).arg(scene.site.program()).arg(scene.site.path());
     gunicorn.env("HOME", scene.site.path()).env("XDG_RUNTIME_DIR", scene.site.path()).stdin(Stdio::null());

@@ -44,7 +44,7 @@ fn named(patch: u8) -> String {
 impl Nginx {
     /// Serves as patch version 2; `/health` is well but for patch version 8.
     fn start() -> Nginx {
-        let scene = Foreign::with(&version(2), &named(2)).and_pid_files(&["app.pid.oldbin"]);
+        let scene = Foreign::with(&version(2), &named(2));
         // nginx cannot choose a port, and one that was free may be taken a moment later.
         for _ in 0..20 {
             let address = SocketAddr::from(([127, 0, 0, 1], free_port()));

@@ -10,9 +10,9 @@ use std::time::Duration;
 use fetchd::digest::Sha256;
 use fetchd::load::{Load, LoadPlan, Target};
 use fetchd::state::Quarantined;
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
-use crate::processes::{children, runs, signal};
+use crate::processes::runs;
 use crate::site::{Site, Supervised, get, text, wait_until};
 
 /// The server: `SERVER DIRECTORY` writes `app.pid` and `port` there once it serves.
@@ -21,8 +21,6 @@ pub(crate) const SERVER: &str = include_str!("server.py");
 /// A site whose service somebody else runs.
 pub(crate) struct Foreign {
     pub(crate) site: Site,
-    /// The pids in these files, and whatever those processes started, must not outlive the test.
-    pid_files: Vec<PathBuf>,
 }
 
 impl Foreign {
@@ -35,15 +33,9 @@ impl Foreign {
     pub(crate) fn with(program: &[u8], version: &str) -> Foreign {
         let site = Site::empty();
         put(&site.program(), program);
-        let foreign = Foreign { pid_files: vec![site.path().join("app.pid")], site };
+        let foreign = Foreign { site };
         foreign.publish(version, program);
         foreign
-    }
-
-    /// With more PID files to look at in the end.
-    pub(crate) fn and_pid_files(mut self, names: &[&str]) -> Foreign {
-        self.pid_files.extend(names.iter().map(|name| self.site.path().join(name)));
-        self
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -179,17 +171,30 @@ impl Foreign {
 
 impl Drop for Foreign {
     fn drop(&mut self) {
-        // What runs may be replaced meanwhile: until nobody is left.
-        for _ in 0..3 {
-            for pid in self.pid_files.iter().filter_map(|file| pid_in(file)).filter(|pid| runs(*pid)) {
-                // The parent first: it would only start others.
-                let below = children(pid);
-                for pid in std::iter::once(pid).chain(below).filter(|pid| runs(*pid)) {
-                    signal(pid, Signal::KILL);
-                }
+        // A supervisor may have started others meanwhile: until nobody is left.
+        for _ in 0..100 {
+            let left = processes_below(self.site.path());
+            if left.is_empty() {
+                break;
             }
+            left.into_iter().for_each(|pid| {
+                let _ = kill_process(Pid::from_raw(pid.cast_signed()).unwrap(), Signal::KILL);
+            });
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+/// The processes that run, or were started with, something below this directory. A test is none of them.
+fn processes_below(directory: &Path) -> Vec<u32> {
+    let directory = directory.to_str().unwrap();
+    let belongs = |pid: u32| {
+        let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let exe = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        String::from_utf8_lossy(&command).contains(directory) || exe.starts_with(directory)
+    };
+    let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| *pid != std::process::id() && runs(*pid) && belongs(*pid)).collect()
 }
 
 /// The Python server as a version, with a fault.

@@ -67,10 +67,8 @@ def again(*_):
 def successor(*_):
     """USR2: another process takes over, and this one ends once it is there."""
     environment = dict(os.environ, APP_FD=str(listening.fileno()))
-    child = os.fork()
-    if child == 0:
+    if os.fork() == 0:
         os.execve(sys.argv[0], sys.argv, environment)
-    write("successor.pid", str(child))
 
     def end():
         mine = os.getpid()

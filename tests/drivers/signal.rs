@@ -10,7 +10,7 @@ use crate::processes::{runs, signal};
 use crate::scene::{Foreign, gone, server, start};
 
 fn scene() -> Foreign {
-    let scene = Foreign::new().and_pid_files(&["started.pid", "successor.pid"]);
+    let scene = Foreign::new();
     start(&mut std::process::Command::new(scene.script("restart", RESTART)));
     scene.serves("1.0.0");
     scene

@@ -8,7 +8,7 @@ use crate::site::{text, wait_until};
 
 /// supervisord, in the background, with the server as its program `web`.
 fn scene() -> Foreign {
-    let scene = Foreign::new().and_pid_files(&["supervisord.pid"]);
+    let scene = Foreign::new();
     let home = scene.site.path().display();
     let configuration = format!(
         "[unix_http_server]\nfile={home}/supervisor.sock\n[supervisord]\nlogfile={home}/supervisord.log\n\

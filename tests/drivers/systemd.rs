@@ -7,7 +7,7 @@ use crate::scene::{Foreign, server, start};
 use crate::site::Supervised;
 
 fn scene() -> Foreign {
-    let scene = Foreign::new().and_pid_files(&["main.pid"]);
+    let scene = Foreign::new();
     let systemctl = scene.script("systemctl", include_str!("systemctl.py"));
     start(Command::new(systemctl).args(["restart", "--", "web.service"]));
     scene.serves("1.0.0");

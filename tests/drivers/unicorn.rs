@@ -17,7 +17,7 @@ fn application(version: &str, fault: &str) -> Vec<u8> {
 
 /// unicorn serves version 1.0.0 on a unix socket.
 fn scene() -> (Foreign, Load) {
-    let scene = Foreign::with(&application("1.0.0", ""), "1.0.0").and_pid_files(&["app.pid.oldbin"]);
+    let scene = Foreign::with(&application("1.0.0", ""), "1.0.0");
     let home = scene.site.path().display();
     let settings = format!("listen \"{home}/web.sock\"\npid \"{home}/app.pid\"\nworker_processes 2\n");
     fs::write(scene.path("unicorn.rb"), settings).unwrap();
