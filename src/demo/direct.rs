@@ -13,7 +13,7 @@ use super::routes::{About, answer};
 use super::service::{CRASH, FOR_EVER, Flags, MOMENT};
 use super::trailer::{Fault, Trailer};
 use crate::service::http::Server;
-use crate::upgrade::{self, UpgradeError, Upgraded};
+use crate::upgrade::{self, UpgradeError, Upgraded, Upgrader};
 
 /// The life of the demo service with `--direct`.
 pub(super) fn run(trailer: Trailer, flags: &Flags) -> Result<ExitCode, Box<dyn Error>> {

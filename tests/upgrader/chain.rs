@@ -182,7 +182,8 @@ pub(crate) fn running(dir: &Path) -> Vec<u32> {
 
 /// How many connections to `port` a process has accepted and not closed.
 pub(crate) fn connections(pid: u32, port: u16) -> usize {
-    let all = fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten();
+    // One that has ended has none.
+    let all = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
     let held: Vec<_> = all.filter_map(|entry| fs::read_link(entry.path()).ok()).collect();
     let table = fs::read_to_string("/proc/net/tcp").unwrap();
     let established = table.lines().filter(|line| {
