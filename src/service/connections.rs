@@ -1,8 +1,9 @@
 //! Counts what a server has open, whatever it speaks, and tells all of it when to leave.
 
-use std::future::poll_fn;
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -64,7 +65,9 @@ struct State {
     opened: u64,
     draining: Option<Instant>,
     lame_duck: Duration,
-    wakers: Vec<Waker>,
+    /// Of the futures that wait, by number.
+    wakers: BTreeMap<u64, Waker>,
+    numbers: u64,
 }
 
 /// Silent connections are served this long into a drain.
@@ -78,7 +81,8 @@ impl Connections {
     /// This process can open no more descriptors; it needs two.
     pub fn new() -> io::Result<Connections> {
         let signal = || eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
-        let state = State { open: 0, opened: 0, draining: None, lame_duck: LAME_DUCK, wakers: Vec::new() };
+        let state =
+            State { open: 0, opened: 0, draining: None, lame_duck: LAME_DUCK, wakers: BTreeMap::new(), numbers: 0 };
         let shared = Shared { state: Mutex::new(state), idle: Condvar::new(), draining: signal()?, news: signal()? };
         Ok(Connections { shared: Arc::new(shared) })
     }
@@ -131,12 +135,12 @@ impl Connections {
 
     /// Waits until the drain has begun.
     pub async fn draining(&self) {
-        poll_fn(|context| self.poll_until(context, |state| state.draining.is_some())).await;
+        Until { of: self, holds: |state| state.draining.is_some(), number: None }.await;
     }
 
     /// Waits until nothing is open. To be bounded with the timer of one's runtime.
     pub async fn idle(&self) {
-        poll_fn(|context| self.poll_until(context, |state| state.open == 0)).await;
+        Until { of: self, holds: |state| state.open == 0, number: None }.await;
     }
 
     /// How long a silent connection may stay once the drain has begun; 2 s unless changed.
@@ -153,17 +157,6 @@ impl Connections {
         self.shared.news.as_fd()
     }
 
-    fn poll_until(&self, context: &mut Context<'_>, holds: impl Fn(&State) -> bool) -> Poll<()> {
-        let mut state = self.state();
-        if holds(&state) {
-            return Poll::Ready(());
-        }
-        if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
-            state.wakers.push(context.waker().clone());
-        }
-        Poll::Pending
-    }
-
     fn close(&self) {
         let mut state = self.state();
         state.open -= 1;
@@ -178,11 +171,48 @@ impl Connections {
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         raise(&self.shared.news);
-        wakers.into_iter().for_each(Waker::wake);
+        wakers.into_values().for_each(Waker::wake);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until `holds`. Given up, it leaves nothing behind.
+struct Until<'a> {
+    of: &'a Connections,
+    holds: fn(&State) -> bool,
+    number: Option<u64>,
+}
+
+impl Future for Until<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let of = self.of;
+        let mut state = of.state();
+        if (self.holds)(&state) {
+            return Poll::Ready(());
+        }
+        let number = *self.number.get_or_insert_with(|| {
+            state.numbers += 1;
+            state.numbers
+        });
+        let before = state.wakers.insert(number, context.waker().clone());
+        // The last waker of a task may take the task with it, and a connection that closes needs the lock.
+        drop(state);
+        drop(before);
+        Poll::Pending
+    }
+}
+
+impl Drop for Until<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            let waker = self.of.state().wakers.remove(&number);
+            drop(waker);
+        }
     }
 }
 
@@ -308,5 +338,20 @@ mod tests {
         assert!(!task.is_finished());
         drop(connection);
         tokio::time::timeout(SOON, task).await.unwrap().unwrap();
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_wait_that_is_given_up_leaves_nothing_behind() {
+        let connections = Connections::new().unwrap();
+        for _ in 0..100 {
+            let connection = connections.open();
+            let task = tokio::spawn(async move { connection.draining().await });
+            tokio::task::yield_now().await;
+            assert_eq!(connections.state().wakers.len(), 1);
+            task.abort();
+            assert!(task.await.unwrap_err().is_cancelled());
+        }
+        assert_eq!(connections.count(), 0);
+        assert!(connections.state().wakers.is_empty());
     }
 }

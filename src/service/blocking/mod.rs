@@ -35,7 +35,7 @@
 //! # SIGTERM
 //!
 //! Its default action ends the process on the spot, and with it every request. With the feature `signals`,
-//! [`Server::drain_on_signals`] takes care of it. A program that deals with signals itself calls
+//! `Server::drain_on_signals` takes care of it. A program that deals with signals itself calls
 //! [`Connections::drain`](super::Connections::drain) of [`Server::connections`] instead.
 
 mod server;
