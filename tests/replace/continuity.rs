@@ -12,7 +12,7 @@ use rustix::process::Signal;
 
 use crate::bench::{Orphan, gone, in_phase, ms, restart, script, serves_from, settled};
 use crate::site::{FETCHD, Site, get};
-use crate::stand::{from_own_path, plain, replace, try_replace};
+use crate::stand::{from_own_path, plain, refused, replace, try_replace};
 
 /// Says that it is ready, and does not go when it is told to.
 const STAYS: &str = r#"
@@ -75,8 +75,10 @@ to = "\0" + address[1:] if address.startswith("@") else address
 socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b"READY=1", to)
 number = 0
 while going:
-    os.write(2, b"line %d\n" % number)
-    number += 1
+    # In bursts: the one that copies them is to be in the middle of it when it is held up.
+    for _ in range(40):
+        os.write(2, b"line %d\n" % number)
+        number += 1
     time.sleep(0.0005)
 os.write(2, b"last %d\n" % number)
 "#;
@@ -87,16 +89,42 @@ fn no_byte_of_a_services_stderr_is_lost_or_doubled() {
     let program = script(&site, "counts", COUNTS);
     let mut fetchd = plain(&site, &[], &program, &[]);
     serves_from(&mut fetchd, 1);
-    for _ in 0..20 {
+    for _ in 0..40 {
         replace(&fetchd);
     }
     fetchd.signal(Signal::TERM);
     assert_eq!(fetchd.wait_for_end().code(), Some(0));
-    let log = fetchd.log();
+    let log = without_own_lines(&fetchd.log());
     let numbers: Vec<u64> = log.lines().filter_map(|line| line.strip_prefix("line ")?.parse().ok()).collect();
     let last: u64 = log.lines().find_map(|line| line.strip_prefix("last ")?.parse().ok()).expect("it said good-bye");
     assert_eq!(numbers, (0..last).collect::<Vec<_>>());
     assert!(last > 20, "it wrote all the time");
+}
+
+/// What the service wrote: fetchd's own lines, which begin with a time, may stand in the middle of one.
+fn without_own_lines(log: &str) -> String {
+    let is_time = |text: &str| text.as_bytes().get(..11).is_some_and(|t| (t[4], t[7], t[10]) == (b'-', b'-', b'T'));
+    let (mut kept, mut rest) = (String::new(), log);
+    while let Some(next) = rest.chars().next() {
+        if is_time(rest) {
+            rest = rest.split_once('\n').map_or("", |(_, after)| after);
+        } else {
+            kept.push(next);
+            rest = &rest[next.len_utf8()..];
+        }
+    }
+    kept
+}
+
+#[test]
+fn what_nobody_reads_is_not_thrown_away_for_a_replacement() {
+    let site = Site::empty();
+    let program = script(&site, "counts", COUNTS);
+    let command = from_own_path(&site, &crate::bench::plain(&site, &[], &program, &[]));
+    let mut fetchd = site.supervise_unread(command);
+    let (number, service) = serves_from(&mut fetchd, 1);
+    refused(&fetchd, "replace.unread", 42, "is not taken");
+    assert_eq!(serves_from(&mut fetchd, 1), (number, service));
 }
 
 #[test]
