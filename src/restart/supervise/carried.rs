@@ -49,6 +49,7 @@ pub(super) struct CarriedListener {
 #[serde(rename_all = "snake_case")]
 pub(super) enum CarriedBound {
     Tcp(SocketAddr),
+    Udp(SocketAddr),
     Unix { path: PathBuf, inode: (u64, u64) },
     Adopted(String),
 }

@@ -124,6 +124,7 @@ impl Listener {
     pub(super) fn carry<'a>(&'a self, keep: &mut Keep<'a>) -> CarriedListener {
         let bound = match &self.bound {
             Bound::Tcp(address) => CarriedBound::Tcp(*address),
+            Bound::Udp(address) => CarriedBound::Udp(*address),
             Bound::Unix { path, inode } => CarriedBound::Unix { path: path.clone(), inode: *inode },
             Bound::Adopted(shown) => CarriedBound::Adopted(shown.clone()),
         };
@@ -135,6 +136,7 @@ impl Listener {
     pub(super) fn resume(carried: CarriedListener, held: &Held) -> io::Result<Listener> {
         let bound = match carried.bound {
             CarriedBound::Tcp(address) => Bound::Tcp(address),
+            CarriedBound::Udp(address) => Bound::Udp(address),
             CarriedBound::Unix { path, inode } => Bound::Unix { path, inode },
             CarriedBound::Adopted(shown) => Bound::Adopted(shown),
         };
