@@ -23,11 +23,11 @@ pub mod checkpoint;
 pub mod cli;
 #[cfg(feature = "agent")]
 pub mod clock;
-#[cfg(feature = "cli")]
+#[cfg(feature = "embed")]
 pub mod config;
 #[cfg(feature = "agent")]
 pub mod control;
-#[cfg(feature = "cli")]
+#[cfg(feature = "embed")]
 pub mod daemon;
 #[cfg(feature = "hyper")]
 pub mod demo;

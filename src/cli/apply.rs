@@ -62,7 +62,7 @@ pub(super) fn apply(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reporte
     if let Some(started) = line.install.startable(line.store.record())? {
         line.learn_what_runs(&started)?;
     }
-    let ask = Ask { afresh: true, force };
+    let ask = Ask { afresh: true, force, ..Ask::default() };
     let result = line.pass(ask, &mut none::None, &mut Bar::on_terminal(out.json()));
     let event = match &result {
         Ok(outcome) => outcome.event(Timestamp::now()),
@@ -117,7 +117,7 @@ fn show(outcome: &Outcome, out: &mut Out) {
 }
 
 /// The progress of a download, for a person at a terminal.
-struct Bar {
+pub(super) struct Bar {
     bar: ProgressBar,
     logs: bool,
     tenth: u64,
@@ -128,7 +128,7 @@ impl Bar {
         Bar { bar: ProgressBar::hidden(), logs: false, tenth: 0 }
     }
 
-    fn on_terminal(json: bool) -> Bar {
+    pub(super) fn on_terminal(json: bool) -> Bar {
         match bar::on_terminal(json) {
             Some(bar) => Bar { bar, logs: false, tenth: 0 },
             None => Bar { bar: ProgressBar::hidden(), logs: true, tenth: 0 },

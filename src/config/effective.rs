@@ -20,6 +20,8 @@ pub enum Origin {
     Environment,
     /// The file.
     File(Position),
+    /// The program that has fetchd inside.
+    Program,
     /// Nobody set it.
     Default,
 }
@@ -30,6 +32,7 @@ impl fmt::Display for Origin {
             Origin::Flag => f.write_str("flag"),
             Origin::Environment => f.write_str("environment"),
             Origin::File(position) => write!(f, "{}:{}", position.path.display(), position.line),
+            Origin::Program => f.write_str("program"),
             Origin::Default => f.write_str("default"),
         }
     }
@@ -109,16 +112,41 @@ impl Effective {
     /// Reads the file (`file`, else the one `FETCHD_CONFIG` names, else none) and the environment,
     /// and puts `flags` on top. No file is looked for anywhere else.
     pub fn load(flags: Layer, file: Option<&Path>, host: Host) -> Result<Effective, ConfigError> {
-        let named = file.or_else(|| host.variable(environment::FILE));
+        let named = file.or_else(|| host.variable(environment::FILE)).map(Path::to_owned);
+        let environment = environment::read(&host.variables);
+        Effective::merge(Vec::new(), named.as_deref(), environment, flags, host)
+    }
+
+    /// For a program that has fetchd inside: what it `prefers`, below `file` and, if it wants that, the environment; and
+    /// what it `insists` on, above them.
+    ///
+    /// Of the environment only settings are read; `FETCHD_CONFIG` names no file here.
+    pub fn embedded(
+        prefers: Layer,
+        insists: Layer,
+        file: Option<&Path>,
+        environment: bool,
+        host: Host,
+    ) -> Result<Effective, ConfigError> {
+        let environment = if environment { environment::read(&host.variables) } else { Ok(Layer::default()) };
+        Effective::merge(vec![prefers], file, environment, insists, host)
+    }
+
+    fn merge(
+        mut layers: Vec<Layer>,
+        named: Option<&Path>,
+        environment: Result<Layer, ConfigError>,
+        flags: Layer,
+        host: Host,
+    ) -> Result<Effective, ConfigError> {
         let file = named.map(|path| absolute(&host.directory, path));
-        let mut layers = Vec::new();
         if let Some(path) = &file {
             let text =
                 std::fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.clone(), source })?;
             // Errors name the file as the operator did.
             layers.push(file::read(named.unwrap_or(path), &text)?);
         }
-        layers.push(environment::read(&host.variables)?);
+        layers.push(environment?);
         layers.push(flags);
         let mut merged = Layer::default();
         for layer in layers {
@@ -256,6 +284,7 @@ fn at(setting: &Setting, origin: &Origin) -> String {
         Origin::Flag => format!("`--{}`", setting.flag()),
         Origin::Environment => format!("`{}`", setting.variable()),
         Origin::File(position) => format!("`{}` in {position}", setting.key),
+        Origin::Program => format!("`{}` as the program sets it", setting.key),
         Origin::Default => format!("`{}`", setting.key),
     }
 }

@@ -1,7 +1,10 @@
 //! `fetchd run`: the supervisor's loop, the agent's thread and the control socket, put together.
 
+mod embedded;
 pub(crate) mod floor;
 mod init;
+pub(crate) mod lines;
+pub(crate) mod probe;
 pub mod setup;
 mod signals;
 pub mod worker;
@@ -16,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use crate::agent::{Agent, Inbox, Line, Message, Post, Reopen, Schedule, Shown, Wanted};
+use crate::agent::{Agent, Inbox, Line, Message, Observed, Post, Reopen, Schedule, Shown, Wanted};
 use crate::clock::Timestamp;
 use crate::config::{Config, Restart};
 use crate::control::{self, Backend, Server};
@@ -27,7 +30,11 @@ use crate::restart::supervise::{self, Command, Listener, News, Supervise, Superv
 use crate::restart::{Launch, RestartDriver, none};
 use crate::service::{Inherited, Socket};
 use crate::state::{StateError, Store};
+use embedded::FilesOnly;
+pub(crate) use embedded::is_this_program;
+pub use embedded::{Embedded, Outfit, Restarts};
 use init::Strangers;
+use rustix::process::Signal;
 use signals::{Asked, Signals};
 
 /// Runs the service until it is told to stop. Returns the service's exit code.
@@ -35,89 +42,154 @@ use signals::{Asked, Signals};
 /// Call it on the main thread, before any other thread is started.
 pub fn run(config: &Config, wanted: Option<Wanted>) -> Result<u8, Reported> {
     let inherited = Inherited::take_sockets().map_err(|e| start_failure("start.inherited", &e))?;
-    let mut signals = Signals::listen().map_err(|e| start_failure("start.signals", &e))?;
-    let options = setup::options(config)?;
-    let Machinery { line, off, reopen, _store } = machinery(config, wanted)?;
-    let started = match &line {
-        Some(line) => line.install.startable(line.store.record())?,
-        None => None,
-    };
-    let confirmed_for = line.as_ref().zip(started.as_ref()).and_then(|(line, started)| {
-        let confirmed = line.store.record().confirmed.as_ref()?;
-        (confirmed.sha256 == *started.sha256()).then(|| Timestamp::now().since(confirmed.at))
-    });
-    let launch = match (&line, &started) {
-        (Some(_), None) => None,
-        (_, Some(installed)) => Some(Launch::of(installed)),
-        // What is in the way of updates is in the way of this start, too.
-        (None, None) => Some(without_updates(config).map_err(|missing| off.clone().unwrap_or(missing))?),
-    };
-    let control = control_socket(config);
-    let listeners = listeners(config, inherited)?;
+    let signals = Signals::listen(Signal::USR2).map_err(|e| start_failure("start.signals", &e))?;
+    Prepared::of(config, wanted, inherited, Embedded::default())?.serve_with(signals)
+}
 
-    let (bell, writer) = io::pipe().map_err(|e| start_failure("start.pipe", &e))?;
-    rustix::io::ioctl_fionbio(&bell, true).map_err(|e| start_failure("start.pipe", &io::Error::from(e)))?;
-    let waker = Waker::new(writer).map_err(|e| start_failure("start.pipe", &e))?;
-    let (commands, orders) = channel();
-    let (inbox, post) = Inbox::new().map_err(|e| start_failure("start.pipe", &e))?;
-    let shown = Shown::default();
-    shown.write(|shown| shown.updates_off = off);
-    let patience = options.ready_deadline * 10 + options.watch + options.drain_deadline + Duration::from_secs(60);
-    let driver: Box<dyn RestartDriver> = match config.serve.restart {
-        Restart::Supervise => Box::new(Supervise::new(commands, waker.clone(), patience)),
-        Restart::None => Box::new(none::None),
-    };
+/// A supervisor with everything that it needs, which has started nothing and touched no signal: until now it can be
+/// dropped, and all is as before.
+#[derive(Debug)]
+pub struct Prepared {
+    supervisor: Supervisor,
+    orders: Receiver<Command>,
+    bell: PipeReader,
+    control: Option<Server>,
+    backend: Backend,
+    service: Arc<Mutex<supervise::Status>>,
+    agent: Agent,
+    /// What is started first, and how long ago it was confirmed.
+    launch: Option<(Launch, Option<Duration>)>,
+    ends_at_restart: bool,
+    restart_signal: Signal,
+    /// See [`Machinery`].
+    _store: Option<Store>,
+}
 
-    let mut supervisor = Supervisor::new(options, listeners).map_err(|e| start_failure("start.notify", &e))?;
-    for (name, address) in supervisor.status().listeners {
-        tracing::info!(event = "listen", name, address, "listening");
-    }
-    if let Some(launch) = launch
-        && config.serve.restart == Restart::Supervise
-    {
-        supervisor.begin(launch, confirmed_for);
-    }
-    let agent = Agent {
-        line,
-        reopen,
-        driver,
-        schedule: Schedule::new(setup::rhythm(config)),
-        worker_stays: config.worker.stay,
-        shown: shown.clone(),
-        inbox,
-        program: config.program.path.clone(),
-        started,
-    };
-    let agent = std::thread::Builder::new()
-        .name("agent".to_owned())
-        .spawn(move || agent.run())
-        .map_err(|e| start_failure("start.thread", &e))?;
+impl Prepared {
+    /// Opens the state, settles what a crash left, and binds the sockets that `inherited` does not hold.
+    pub fn of(
+        config: &Config,
+        wanted: Option<Wanted>,
+        inherited: Vec<crate::service::Listener>,
+        embedded: Embedded,
+    ) -> Result<Prepared, Reported> {
+        let options = setup::options(config)?;
+        let Embedded { outfit, observer, restarts, restart_signal } = embedded;
+        let Machinery { line, off, reopen, _store } = machinery(config, wanted, &outfit)?;
+        let started = match &line {
+            Some(line) => line.install.startable(line.store.record())?,
+            None => None,
+        };
+        let confirmed_for = line.as_ref().zip(started.as_ref()).and_then(|(line, started)| {
+            let confirmed = line.store.record().confirmed.as_ref()?;
+            (confirmed.sha256 == *started.sha256()).then(|| Timestamp::now().since(confirmed.at))
+        });
+        let launch = match (&line, &started) {
+            (Some(_), None) => None,
+            (_, Some(installed)) => Some(Launch::of(installed)),
+            // What is in the way of updates is in the way of this start, too.
+            (None, None) => Some(without_updates(config).map_err(|missing| off.clone().unwrap_or(missing))?),
+        };
+        let control = control_socket(config);
+        let listeners = listeners(config, inherited)?;
 
-    let service = Arc::new(Mutex::new(supervisor.status()));
-    let backend = backend(config, &service, post.clone(), shown);
-    let mut daemon = Daemon {
-        supervisor,
-        orders,
-        bell,
-        control,
-        backend,
-        post,
-        service,
-        interrupts: 0,
-        strangers: Strangers::default(),
-        reap_at: None,
-    };
-    let code = daemon.serve(&mut signals);
-    daemon.post.send(Message::Stop);
-    // It may be in the middle of a disk operation, which the journal covers; a process that is told
-    // to stop does not wait for a download.
-    let give_up = Instant::now() + AGENT_ENDS;
-    while !agent.is_finished() && Instant::now() < give_up {
-        std::thread::sleep(Duration::from_millis(10));
+        let (bell, writer) = io::pipe().map_err(|e| start_failure("start.pipe", &e))?;
+        rustix::io::ioctl_fionbio(&bell, true).map_err(|e| start_failure("start.pipe", &io::Error::from(e)))?;
+        let waker = Waker::new(writer).map_err(|e| start_failure("start.pipe", &e))?;
+        let (commands, orders) = channel();
+        let (inbox, post) = Inbox::new().map_err(|e| start_failure("start.pipe", &e))?;
+        let shown = Shown::default();
+        shown.write(|shown| shown.updates_off = off);
+        let patience = options.ready_deadline * 10 + options.watch + options.drain_deadline + Duration::from_secs(60);
+        let supervise = Box::new(Supervise::new(commands, waker, patience));
+        let driver: Box<dyn RestartDriver> = match (config.serve.restart, restarts) {
+            (Restart::None, _) => Box::new(none::None),
+            (Restart::Supervise, Restarts::ByOthers) => {
+                Box::new(FilesOnly::new(supervise, started.as_ref().map(|installed| *installed.sha256())))
+            }
+            (Restart::Supervise, _) => supervise,
+        };
+        let driver: Box<dyn RestartDriver> = match &observer {
+            Some(observer) => Box::new(Observed::new(driver, observer.clone())),
+            None => driver,
+        };
+
+        let supervisor = Supervisor::new(options, listeners).map_err(|e| start_failure("start.notify", &e))?;
+        for (name, address) in supervisor.status().listeners {
+            tracing::info!(event = "listen", name, address, "listening");
+        }
+        let agent = Agent {
+            line,
+            reopen,
+            driver,
+            schedule: Schedule::new(setup::rhythm(config)),
+            worker_stays: config.worker.stay,
+            shown: shown.clone(),
+            inbox,
+            program: config.program.path.clone(),
+            started,
+            observer,
+        };
+        let service = Arc::new(Mutex::new(supervisor.status()));
+        Ok(Prepared {
+            orders,
+            bell,
+            control,
+            backend: backend(config, Arc::clone(&service), post, shown),
+            service,
+            agent,
+            launch: launch.filter(|_| config.serve.restart == Restart::Supervise).map(|launch| (launch, confirmed_for)),
+            supervisor,
+            ends_at_restart: restarts == Restarts::ByOthers,
+            restart_signal,
+            _store,
+        })
     }
-    drop(daemon.control);
-    daemon.supervisor.release();
-    Ok(code)
+
+    /// Runs the service until it is told to stop. Returns its exit code.
+    ///
+    /// Call it on the main thread, before any other thread is started.
+    pub fn serve(self) -> Result<u8, Reported> {
+        let signals = Signals::listen(self.restart_signal).map_err(|e| start_failure("start.signals", &e))?;
+        self.serve_with(signals)
+    }
+
+    fn serve_with(self, mut signals: Signals) -> Result<u8, Reported> {
+        let Prepared {
+            mut supervisor, orders, bell, control, backend, service, agent, launch, ends_at_restart, ..
+        } = self;
+        if let Some((launch, confirmed_for)) = launch {
+            supervisor.begin(launch, confirmed_for);
+        }
+        let agent = std::thread::Builder::new()
+            .name("agent".to_owned())
+            .spawn(move || agent.run())
+            .map_err(|e| start_failure("start.thread", &e))?;
+        let mut daemon = Daemon {
+            supervisor,
+            orders,
+            bell,
+            control,
+            post: backend.post.clone(),
+            backend,
+            service,
+            ends_at_restart,
+            interrupts: 0,
+            strangers: Strangers::default(),
+            reap_at: None,
+        };
+        let code = daemon.serve(&mut signals);
+        daemon.post.send(Message::Stop);
+        // It may be in the middle of a disk operation, which the journal covers; a process that is told
+        // to stop does not wait for a download.
+        let give_up = Instant::now() + AGENT_ENDS;
+        while !agent.is_finished() && Instant::now() < give_up {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        drop(daemon.control);
+        daemon.supervisor.release();
+        Ok(code)
+    }
 }
 
 /// The control socket. A service runs without one rather than not at all.
@@ -141,7 +213,7 @@ struct Machinery {
 
 /// What is wrong with the state or with the disk stops updates, never the service. The lock is not held then: `fetchd
 /// state repair` needs it.
-fn machinery(config: &Config, wanted: Option<Wanted>) -> Result<Machinery, Reported> {
+fn machinery(config: &Config, wanted: Option<Wanted>, outfit: &Outfit) -> Result<Machinery, Reported> {
     let mut machinery = Machinery { line: None, off: None, reopen: None, _store: None };
     let opened = Store::open(&config.place.state_dir);
     if let Err(locked @ StateError::Locked { .. }) = opened {
@@ -164,10 +236,10 @@ fn machinery(config: &Config, wanted: Option<Wanted>) -> Result<Machinery, Repor
         Err(e) => Err(e.into()),
     };
     match made {
-        Ok(line) => machinery.line = Some(line),
+        Ok(line) => machinery.line = Some(outfit.fitted(line)),
         Err(report) if matches!(report.exit, Exit::State | Exit::Install) => {
             machinery.off = Some(updates_off(config, report)?);
-            machinery.reopen = Some(reopen(config, again));
+            machinery.reopen = Some(reopen(config, again, outfit.clone()));
         }
         Err(report) => return Err(report),
     }
@@ -187,7 +259,7 @@ fn updates_off(config: &Config, report: Reported) -> Result<Reported, Reported> 
 }
 
 /// Makes the line later. The service was started from what lies at the program path now.
-fn reopen(config: &Config, wanted: Wanted) -> Reopen {
+fn reopen(config: &Config, wanted: Wanted, outfit: Outfit) -> Reopen {
     let config = config.clone();
     let digest = |path: &Path| File::open(path).and_then(|mut file| Sha256::of_reader(&mut file)).ok().map(|of| of.0);
     let served = digest(&config.program.path);
@@ -195,6 +267,7 @@ fn reopen(config: &Config, wanted: Wanted) -> Reopen {
         let store = Store::open(&config.place.state_dir)?;
         let make = |install: &Install| worker::worker_process(&config, install);
         let line = setup::line(&config, wanted.clone(), store, make).map_err(|(_store, report)| report)?;
+        let line = outfit.fitted(line);
         let found = line.install.startable(line.store.record())?;
         found.filter(|found| Some(*found.sha256()) == served).map(|found| (line, found)).ok_or_else(|| Reported {
             code: "program.changed".to_owned(),
@@ -243,8 +316,8 @@ fn listeners(config: &Config, inherited: Vec<crate::service::Listener>) -> Resul
     Ok(listeners)
 }
 
-fn backend(config: &Config, service: &Arc<Mutex<supervise::Status>>, post: Post, shown: Shown) -> Backend {
-    let (product, service, agent) = (config.place.product.clone(), Arc::clone(service), shown.clone());
+fn backend(config: &Config, service: Arc<Mutex<supervise::Status>>, post: Post, shown: Shown) -> Backend {
+    let (product, agent) = (config.place.product.clone(), shown.clone());
     let began = Instant::now();
     let status = move || control::Status {
         schema: control::SCHEMA,
@@ -267,6 +340,8 @@ struct Daemon {
     backend: Backend,
     post: Post,
     service: Arc<Mutex<supervise::Status>>,
+    /// Whether a restart is somebody else's business, and means the end here.
+    ends_at_restart: bool,
     interrupts: u32,
     strangers: Strangers,
     reap_at: Option<Instant>,
@@ -311,9 +386,7 @@ impl Daemon {
                     self.supervisor.kill();
                 }
             }
-            Asked::Restart => {
-                self.post.send(Message::Restart(None));
-            }
+            Asked::Restart => self.restart(),
             Asked::Forward(signal) => self.supervisor.forward(signal),
             Asked::Child => self.reap_at = self.strangers.reap(Instant::now()),
         }
@@ -323,6 +396,13 @@ impl Daemon {
     fn stop(&mut self) {
         self.supervisor.stop();
         self.post.send(Message::Stop);
+    }
+
+    fn restart(&mut self) {
+        if self.ends_at_restart {
+            return self.stop();
+        }
+        self.post.send(Message::Restart(None));
     }
 
     fn tell_agent(&mut self) {
@@ -338,9 +418,7 @@ impl Daemon {
                 News::ProgramChanged => {
                     self.post.send(Message::ProgramChanged);
                 }
-                News::RestartWanted => {
-                    self.post.send(Message::Restart(None));
-                }
+                News::RestartWanted => self.restart(),
             }
         }
     }

@@ -28,14 +28,16 @@ pub(super) enum Asked {
 #[derive(Debug)]
 pub(super) struct Signals {
     delivery: SignalDelivery<UnixStream, SignalOnly>,
+    restart: Signal,
 }
 
 impl Signals {
-    pub(super) fn listen() -> io::Result<Signals> {
+    /// `restart` asks for a graceful restart: `HUP`, `USR1` or `USR2`. The other two are passed on.
+    pub(super) fn listen(restart: Signal) -> io::Result<Signals> {
         let (read, write) = UnixStream::pair()?;
         read.set_nonblocking(true)?;
         let wanted = [SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD];
-        Ok(Signals { delivery: SignalDelivery::with_pipe(read, write, SignalOnly, wanted)? })
+        Ok(Signals { delivery: SignalDelivery::with_pipe(read, write, SignalOnly, wanted)?, restart })
     }
 
     /// Readable when something has arrived.
@@ -45,12 +47,14 @@ impl Signals {
 
     /// What has arrived since the last call.
     pub(super) fn take(&mut self) -> Vec<Asked> {
+        let restart = self.restart;
+        let other = |signal| if signal == restart { Asked::Restart } else { Asked::Forward(signal) };
         let asked = |signal| match signal {
             SIGTERM => Some(Asked::Stop),
             SIGINT => Some(Asked::Interrupt),
-            SIGUSR2 => Some(Asked::Restart),
-            SIGHUP => Some(Asked::Forward(Signal::HUP)),
-            SIGUSR1 => Some(Asked::Forward(Signal::USR1)),
+            SIGUSR2 => Some(other(Signal::USR2)),
+            SIGHUP => Some(other(Signal::HUP)),
+            SIGUSR1 => Some(other(Signal::USR1)),
             SIGCHLD => Some(Asked::Child),
             _ => None,
         };
