@@ -35,6 +35,8 @@ pub mod demo;
 pub mod digest;
 #[cfg(feature = "agent")]
 pub mod durable;
+#[cfg(feature = "embed")]
+pub mod embed;
 #[cfg(feature = "agent")]
 pub mod failure;
 #[cfg(feature = "agent")]
@@ -62,3 +64,6 @@ pub mod trust;
 pub mod units;
 #[cfg(feature = "agent")]
 pub mod verify;
+
+#[cfg(feature = "embed")]
+pub use embed::{Process, RestartDecision, SelfUpdate, Service, ServiceContext, Updater};

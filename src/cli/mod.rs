@@ -20,6 +20,7 @@ mod password;
 mod publish;
 mod release;
 mod run;
+mod self_update;
 mod settings;
 mod sign;
 mod state;
@@ -83,6 +84,7 @@ const DISPATCH: &[(&str, Act)] = &[
     ("keys show", keys::show),
     ("keys publish", keys::publish),
     ("inspect", inspect::inspect),
+    ("self-update", self_update::self_update),
     ("config init", config::init),
     ("config check", config::check),
     ("config show", config::show),
