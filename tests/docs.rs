@@ -12,7 +12,7 @@ use fetchd_fetchers::Registry;
 use source::{files, root, text, tokens};
 
 /// The pages whose every promise is proved by a test that they name.
-const PROVED: [&str; 2] = ["docs/verification.md", "docs/handoff.md"];
+const PROVED: [&str; 3] = ["docs/verification.md", "docs/handoff.md", "docs/embedding.md"];
 
 /// Schemes that share the page of another.
 const SHARED: [(&str, &str); 1] = [("https", "http")];
