@@ -18,16 +18,18 @@ struct Alone {
 
 impl Alone {
     fn start(mut command: Command) -> Alone {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut alone = Alone { child, address: ([127, 0, 0, 1], 0).into() };
         let (tell, told) = std::sync::mpsc::channel();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let lines = BufReader::new(alone.child.stdout.take().unwrap()).lines();
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(tell.send(line))));
-        loop {
-            let line = told.recv_timeout(PATIENCE).inspect_err(|_| child.kill().unwrap()).unwrap();
+        while alone.address.port() == 0 {
+            let line = told.recv_timeout(PATIENCE).unwrap();
             if let Some(address) = line.strip_prefix("listening on ") {
-                return Alone { address: address.parse().unwrap(), child };
+                alone.address = address.parse().unwrap();
             }
         }
+        alone
     }
 }
 
