@@ -24,6 +24,7 @@ use attending::Attending;
 pub use inbox::{Answer, Inbox, Message, Post, Reply};
 pub use line::{Ask, Line, Unfinished};
 pub use observe::{Observed, Observer, UpdateEvent};
+#[cfg(feature = "cli")]
 pub(crate) use outcome::named;
 pub use outcome::{Outcome, PassFailure};
 pub use reopen::Reopen;
