@@ -23,11 +23,11 @@ pub mod checkpoint;
 pub mod cli;
 #[cfg(feature = "agent")]
 pub mod clock;
-#[cfg(feature = "cli")]
+#[cfg(feature = "embed")]
 pub mod config;
 #[cfg(feature = "agent")]
 pub mod control;
-#[cfg(feature = "cli")]
+#[cfg(feature = "embed")]
 pub mod daemon;
 #[cfg(feature = "hyper")]
 pub mod demo;
@@ -35,6 +35,8 @@ pub mod demo;
 pub mod digest;
 #[cfg(feature = "agent")]
 pub mod durable;
+#[cfg(feature = "embed")]
+pub mod embed;
 #[cfg(feature = "agent")]
 pub mod failure;
 #[cfg(feature = "agent")]
@@ -65,5 +67,7 @@ pub mod upgrade;
 #[cfg(feature = "agent")]
 pub mod verify;
 
+#[cfg(feature = "embed")]
+pub use embed::{Process, RestartDecision, SelfUpdate, Service, ServiceContext, Updater};
 #[cfg(feature = "upgrade")]
 pub use upgrade::Upgrader;

@@ -13,7 +13,7 @@ use source::{Token, files, text, tokens};
 
 /// The modules of the crate, lowest first. A module may import those in the lines above its own,
 /// and itself; those of one line know nothing of each other.
-const LAYERS: [&[&str]; 17] = [
+const LAYERS: [&[&str]; 18] = [
     &["failure", "clock", "checkpoint", "units", "digest", "service"],
     &["durable"],
     &["spawn"],
@@ -26,6 +26,7 @@ const LAYERS: [&[&str]; 17] = [
     &["config"],
     &["control"],
     &["daemon"],
+    &["embed"],
     &["load"],
     &["demo"],
     &["cli"],

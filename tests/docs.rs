@@ -14,7 +14,8 @@ use fetchd_fetchers::Registry;
 use source::{files, root, text, tokens};
 
 /// The pages whose every promise is proved by a test that they name.
-const PROVED: [&str; 4] = ["docs/verification.md", "docs/handoff.md", "docs/upgrader.md", "docs/drivers.md"];
+const PROVED: [&str; 5] =
+    ["docs/verification.md", "docs/handoff.md", "docs/upgrader.md", "docs/drivers.md", "docs/embedding.md"];
 
 /// Schemes that share the page of another.
 const SHARED: [(&str, &str); 1] = [("https", "http")];

@@ -10,6 +10,7 @@ use semver::Version;
 
 use super::follow::Asking;
 use super::outcome::{Outcome, PassFailure, named};
+use super::waiting::Installing;
 use super::wanted::{Found, Running, Wanted, on_hold};
 use crate::checkpoint::Checkpoint;
 use crate::clock::Timestamp;
@@ -31,6 +32,8 @@ pub struct Ask {
     /// Go on in spite of a hold, a cooldown and a rollout that has not reached this host. What is
     /// refused for trust is refused all the same.
     pub force: bool,
+    /// Somebody wants a restart: a release that waits for one is installed.
+    pub restart: bool,
 }
 
 /// The machinery of one service's updates.
@@ -50,6 +53,8 @@ pub struct Line {
     pub running: Option<Running>,
     /// What the last pass could not bring to its end; `None` at the start.
     pub unfinished: Option<Unfinished>,
+    /// When what is verified is installed.
+    pub installing: Installing,
 }
 
 /// An end that a pass owes.
@@ -72,13 +77,12 @@ impl Line {
         self.finish(driver)?;
         let now = Timestamp::now();
         let afresh = ask.afresh || self.wanted.keys_expired(self.store.record(), now);
-        let since = if afresh { None } else { self.store.record().etags.get(&self.wanted.etag_key()).cloned() };
+        let known = || self.store.record().etags.get(&self.wanted.etag_key()).cloned();
+        let since = if afresh { None } else { self.installing.seen().or_else(known) };
         let offered = match self.wanted.poll(&mut *self.worker, since, attend)? {
             Found::Offer(offered) => offered,
-            Found::Same(revision) => {
-                self.remember(&revision)?;
-                return Ok(Outcome::Unchanged);
-            }
+            Found::Same(revision) => return self.nothing_new(Some(revision)),
+            Found::Nothing(Outcome::Unchanged) => return self.nothing_new(None),
             Found::Nothing(outcome) => return Ok(outcome),
         };
         if let Some(held) = self.follow_keys(&offered, now, attend)? {
@@ -93,6 +97,7 @@ impl Line {
         let chosen = match trust::choose(&manifest, self.store.record(), &policy, &self.wanted.expect, now) {
             Choice::Take(chosen) => *chosen,
             Choice::UpToDate { version, .. } => {
+                self.installing.forget();
                 self.remember(&offered.release.revision)?;
                 return Ok(Outcome::UpToDate { version });
             }
@@ -102,7 +107,8 @@ impl Line {
             return Ok(Outcome::Held(held.into()));
         }
         let version = chosen.version().cloned();
-        let verified = match self.bring(&offered, chosen, attend) {
+        let brought = self.waited(&chosen).map_or_else(|| self.bring(&offered, chosen, attend), Ok);
+        let verified = match brought {
             Ok(verified) => verified,
             Err(failure) => return Err(self.not_verified(failure, version, &offered.release.revision)),
         };
@@ -122,16 +128,7 @@ impl Line {
             self.remember(&offered.release.revision)?;
             return Ok(Outcome::Held(held.into()));
         }
-        let from = self.running.as_ref().and_then(|running| running.version.clone());
-        let installed = self.install.activate(verified, &mut self.store)?;
-        let handoff = self.go_live(&installed, driver, &offered.release.revision)?;
-        Ok(Outcome::Updated {
-            from,
-            to: installed.version().cloned(),
-            sha256: *installed.sha256(),
-            generation: handoff.generation,
-            ready_in: handoff.took,
-        })
+        self.take(verified, ask, &offered.release.revision, driver)
     }
 
     /// Every key set that the source shows beyond what is trusted: kept and recorded before the next is asked for.
@@ -257,7 +254,7 @@ impl Line {
     }
 
     /// Installed → Serving → Confirmed, or back to where it was.
-    fn go_live(
+    pub(super) fn go_live(
         &mut self,
         installed: &Installed,
         driver: &mut dyn RestartDriver,
@@ -436,7 +433,7 @@ impl Line {
     }
 
     /// The outcome is final: this revision needs no second look.
-    fn remember(&mut self, revision: &Revision) -> Result<(), PassFailure> {
+    pub(super) fn remember(&mut self, revision: &Revision) -> Result<(), PassFailure> {
         let key = self.wanted.etag_key();
         if self.store.record().etags.get(&key) != Some(revision) {
             self.store.update(|record| {

@@ -8,10 +8,12 @@ mod attending;
 mod follow;
 mod inbox;
 mod line;
+mod observe;
 mod outcome;
 mod reopen;
 mod schedule;
 mod status;
+mod waiting;
 mod wanted;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,11 +23,14 @@ use std::time::{Duration, Instant};
 use attending::Attending;
 pub use inbox::{Answer, Inbox, Message, Post, Reply};
 pub use line::{Ask, Line, Unfinished};
+pub use observe::{Observed, Observer, UpdateEvent};
+#[cfg(feature = "cli")]
 pub(crate) use outcome::named;
 pub use outcome::{Outcome, PassFailure};
 pub use reopen::Reopen;
 pub use schedule::{FIRST_SPREAD, Rhythm, Schedule, Verdict};
 pub use status::{AgentStatus, KeysShown, LastPass, Shown};
+pub use waiting::Installing;
 pub use wanted::{Running, Wanted};
 
 use crate::clock::Timestamp;
@@ -57,6 +62,8 @@ pub struct Agent {
     pub program: PathBuf,
     /// What was started before the agent; `None`: nothing could be, and the first release will be.
     pub started: Option<Installed>,
+    /// Who else hears of what happens.
+    pub observer: Option<Observer>,
 }
 
 impl Agent {
@@ -142,6 +149,7 @@ impl Agent {
             return (refused(self.updates_off()), Verdict::Settled);
         };
         self.shown.write(|shown| shown.doing = "polling".to_owned());
+        self.observer.iter().for_each(|observer| observer.tell(&UpdateEvent::Polling));
         let mut attend = Attending { inbox: &mut self.inbox, shown: &self.shown, logged: 0 };
         let driver = &mut *self.driver;
         // The state is written whole or not at all, so nothing half done is left for the next pass.
@@ -171,6 +179,9 @@ impl Agent {
             }
         };
         self.record(&result, &last);
+        if let (Some(observer), Some(event)) = (&self.observer, UpdateEvent::of(&result)) {
+            observer.tell(&event);
+        }
         if verdict != Verdict::Interrupted {
             self.shown.write(|shown| shown.last = Some(last));
         }
@@ -272,6 +283,14 @@ impl Agent {
 
     /// A new process of the same binary, watched like any other.
     fn restart(&mut self) -> Result<Answer, PassFailure> {
+        if self.line.as_ref().is_some_and(|line| line.installing.waits()) {
+            let (answer, _) = self.pass(Ask { afresh: true, restart: true, ..Ask::default() });
+            let tried = answer.error.as_ref().is_some_and(|failure| failure.exit == Exit::Handoff);
+            if answer.outcome == "updated" || tried {
+                return Ok(answer);
+            }
+            // What runs is restarted all the same: somebody asked for it.
+        }
         let launch = self.same_again()?;
         let handoff = self.driver.handoff(&launch).inspect_err(|_| self.driver.abort())?;
         match self.driver.watch() {

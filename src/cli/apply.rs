@@ -65,7 +65,7 @@ pub(super) fn apply(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reporte
     // Where fetchd would run the service and does not, the next start of it brings the release to life.
     let driver = setup::driver(&config, &restart::Registry::builtin(), &Stop::default())?;
     let mut driver: Box<dyn RestartDriver> = driver.unwrap_or_else(|| Box::new(none::None));
-    let ask = Ask { afresh: true, force };
+    let ask = Ask { afresh: true, force, ..Ask::default() };
     let result = line.pass(ask, &mut *driver, &mut Bar::on_terminal(out.json()));
     let event = match &result {
         Ok(outcome) => outcome.event(Timestamp::now()),
@@ -120,7 +120,7 @@ fn show(outcome: &Outcome, out: &mut Out) {
 }
 
 /// The progress of a download, for a person at a terminal.
-struct Bar {
+pub(super) struct Bar {
     bar: ProgressBar,
     logs: bool,
     tenth: u64,
@@ -131,7 +131,7 @@ impl Bar {
         Bar { bar: ProgressBar::hidden(), logs: false, tenth: 0 }
     }
 
-    fn on_terminal(json: bool) -> Bar {
+    pub(super) fn on_terminal(json: bool) -> Bar {
         match bar::on_terminal(json) {
             Some(bar) => Bar { bar, logs: false, tenth: 0 },
             None => Bar { bar: ProgressBar::hidden(), logs: true, tenth: 0 },

@@ -318,6 +318,17 @@ pub(super) const VERBS: &[Verb] = &[
         also: &[],
     },
     Verb {
+        name: "self-update",
+        about: "Replace fetchd itself by its newest release",
+        long: "Checks and installs as for a service, and looks at the installed file once more. No source and no key are \
+               built in. A supervisor that runs goes on with the file that it was started from. Exits with 10 after \
+               `--check` if there is something newer.",
+        example: "fetchd self-update --source https://dl.example.com/fetchd/stable.fetchd --key fetchd.pub",
+        group: Some("Tools"),
+        json: true,
+        also: &["source", "source.options", "asset", "key", "keys", "threshold", "signature", "channel", "state_dir"],
+    },
+    Verb {
         name: "completions",
         about: "Print the completions of a shell",
         long: "",

@@ -169,6 +169,7 @@ impl Row {
                 Origin::Flag => "flag",
                 Origin::Environment => "environment",
                 Origin::File(_) => "file",
+                Origin::Program => "program",
                 Origin::Default => "default",
             },
             at: matches!(origin, Origin::File(_)).then(|| origin.to_string()),

@@ -17,10 +17,10 @@ mod operate;
 mod out;
 mod own;
 mod password;
-mod probe;
 mod publish;
 mod release;
 mod run;
+mod self_update;
 mod settings;
 mod sign;
 mod state;
@@ -39,6 +39,7 @@ pub use failed::Failed;
 pub use out::{Out, SCHEMA};
 pub use settings::load;
 
+use crate::daemon::probe;
 use crate::failure::{Exit, Reported, report};
 
 /// A command: reads its arguments, writes its data, and ends with an exit code or a failure.
@@ -83,6 +84,7 @@ const DISPATCH: &[(&str, Act)] = &[
     ("keys show", keys::show),
     ("keys publish", keys::publish),
     ("inspect", inspect::inspect),
+    ("self-update", self_update::self_update),
     ("config init", config::init),
     ("config check", config::check),
     ("config show", config::show),
@@ -136,9 +138,11 @@ fn other_roles(words: &[OsString]) -> Option<ExitCode> {
     if std::env::var_os("FETCHD_ROLE").is_some_and(|role| role == "worker") {
         return Some(crate::fetch::serve());
     }
+    if let Some(url) = words.get(1..).and_then(probe::asked) {
+        return Some(probe::main(url));
+    }
     match words {
         [_, command, rest @ ..] if command == "demo-service" => Some(crate::demo::service::main(rest.iter().cloned())),
-        [_, command, url] if command == "probe" => Some(probe::main(url)),
         // A release that is fetchd itself must not start a supervisor when it is asked for its version.
         [_, command, ..] if command == "run" && std::env::var_os(crate::verify::SMOKE_MARK).is_some() => {
             out::say("error: `fetchd run` was started by a smoke run [start.smoke]");

@@ -74,6 +74,7 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
         "man" => command
             .arg(Arg::new("command").value_name("COMMAND").num_args(0..=2).help("The command to explain"))
             .arg(file("dir", "DIR", "Write one page for each command into it").value_hint(ValueHint::DirPath)),
+        "self-update" => command.arg(switch("check", "Say whether there is something newer, and change nothing")),
         "demo" => command.arg(switch("keep", "Leave the temporary directory behind")),
         "demo-service" => {
             command.arg(Arg::new("args").num_args(0..).trailing_var_arg(true).allow_hyphen_values(true).help("Its own"))

@@ -9,6 +9,7 @@ use fetchd_fetchers::Registry;
 use super::settings::load_text;
 use super::{args, load, logging};
 use crate::config::{self, Config, Effective, Source, Trust};
+use crate::daemon::lines::Unblocked;
 use crate::daemon::{self, Itself, Loaded, replace, setup};
 use crate::failure::Reported;
 
@@ -59,7 +60,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<u8, Reported> {
 }
 
 /// How this program replaces itself. The command line is read again: it need not be kept.
-fn itself(log: Option<&logging::Unblocked>) -> Itself {
+fn itself(log: Option<&Unblocked>) -> Itself {
     let log = log.cloned();
     Itself {
         load: Box::new(|text| {
@@ -71,7 +72,7 @@ fn itself(log: Option<&logging::Unblocked>) -> Itself {
             let config = Config::of(&settings)?;
             Ok(loaded(&settings, config))
         }),
-        flush_log: Box::new(move || log.as_ref().is_none_or(logging::Unblocked::flush)),
+        flush_log: Box::new(move || log.as_ref().is_none_or(Unblocked::flush)),
     }
 }
 

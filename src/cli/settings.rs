@@ -27,6 +27,18 @@ pub(super) fn load_text(matches: &ArgMatches, text: Option<&str>) -> Result<Effe
     Effective::load_text(flags(matches), file.map(PathBuf::as_path), text, Host::here()?)
 }
 
+/// The same with values that nobody else has a say in.
+pub(super) fn load_with<const N: usize>(
+    matches: &ArgMatches,
+    insists: [(&str, Given); N],
+) -> Result<Effective, ConfigError> {
+    let mut layer = flags(matches);
+    for (setting, given) in insists.into_iter().filter_map(|(key, given)| Some((config::find(key)?, given))) {
+        layer.set(setting, given, Origin::Program);
+    }
+    Effective::load(layer, matches.get_one::<PathBuf>(FILE).map(PathBuf::as_path), Host::here()?)
+}
+
 fn flags(matches: &ArgMatches) -> Layer {
     let mut layer = Layer::default();
     for setting in config::settings() {

@@ -20,6 +20,8 @@ pub enum Origin {
     Environment,
     /// The file.
     File(Position),
+    /// The program that has fetchd inside.
+    Program,
     /// Nobody set it.
     Default,
 }
@@ -30,6 +32,7 @@ impl fmt::Display for Origin {
             Origin::Flag => f.write_str("flag"),
             Origin::Environment => f.write_str("environment"),
             Origin::File(position) => write!(f, "{}:{}", position.path.display(), position.line),
+            Origin::Program => f.write_str("program"),
             Origin::Default => f.write_str("default"),
         }
     }
@@ -120,9 +123,34 @@ impl Effective {
         text: Option<&str>,
         host: Host,
     ) -> Result<Effective, ConfigError> {
-        let named = file.or_else(|| host.variable(environment::FILE));
+        let named = file.or_else(|| host.variable(environment::FILE)).map(Path::to_owned);
+        let environment = environment::read(&host.variables);
+        Effective::merge(Vec::new(), (named.as_deref(), text), environment, flags, host)
+    }
+
+    /// For a program that has fetchd inside: what it `prefers`, below `file` and, if it wants that, the environment; and
+    /// what it `insists` on, above them.
+    ///
+    /// Of the environment only settings are read; `FETCHD_CONFIG` names no file here.
+    pub fn embedded(
+        prefers: Layer,
+        insists: Layer,
+        file: Option<&Path>,
+        environment: bool,
+        host: Host,
+    ) -> Result<Effective, ConfigError> {
+        let environment = if environment { environment::read(&host.variables) } else { Ok(Layer::default()) };
+        Effective::merge(vec![prefers], (file, None), environment, insists, host)
+    }
+
+    fn merge(
+        mut layers: Vec<Layer>,
+        (named, text): (Option<&Path>, Option<&str>),
+        environment: Result<Layer, ConfigError>,
+        flags: Layer,
+        host: Host,
+    ) -> Result<Effective, ConfigError> {
         let file = named.map(|path| absolute(&host.directory, path));
-        let mut layers = Vec::new();
         let mut read = None;
         if let Some(path) = &file {
             let text = match text {
@@ -135,7 +163,7 @@ impl Effective {
             layers.push(file::read(named.unwrap_or(path), &text)?);
             read = Some(text);
         }
-        layers.push(environment::read(&host.variables)?);
+        layers.push(environment?);
         layers.push(flags);
         let mut merged = Layer::default();
         for layer in layers {
@@ -278,6 +306,7 @@ fn at(setting: &Setting, origin: &Origin) -> String {
         Origin::Flag => format!("`--{}`", setting.flag()),
         Origin::Environment => format!("`{}`", setting.variable()),
         Origin::File(position) => format!("`{}` in {position}", setting.key),
+        Origin::Program => format!("`{}` as the program sets it", setting.key),
         Origin::Default => format!("`{}`", setting.key),
     }
 }

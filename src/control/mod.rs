@@ -57,7 +57,7 @@ pub enum Request {
 impl Request {
     /// What an `apply` asks of the agent.
     fn ask(force: bool) -> Ask {
-        Ask { afresh: true, force }
+        Ask { afresh: true, force, ..Ask::default() }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use super::{setup, worker};
+use super::{Outfit, setup, worker};
 use crate::agent::{Line, Reopen, Wanted};
 use crate::config::Config;
 use crate::control;
@@ -13,6 +13,7 @@ use crate::install::Install;
 use crate::state::{StateError, Store};
 
 /// What updates need, or why there are none.
+#[derive(Debug)]
 pub(super) struct Machinery {
     pub(super) line: Option<Line>,
     pub(super) off: Option<Reported>,
@@ -30,6 +31,7 @@ pub(super) fn machinery(
     wanted: Option<Wanted>,
     open: impl FnOnce() -> Result<Store, StateError>,
     resumed: Option<Option<Sha256>>,
+    outfit: &Outfit,
 ) -> Result<Machinery, Reported> {
     let mut machinery = Machinery { line: None, off: None, reopen: None, store: None };
     let opened = open();
@@ -53,10 +55,10 @@ pub(super) fn machinery(
         Err(e) => Err(e.into()),
     };
     match made {
-        Ok(line) => machinery.line = Some(line),
+        Ok(line) => machinery.line = Some(outfit.fitted(line)),
         Err(report) if resumed.is_some() || matches!(report.exit, Exit::State | Exit::Install) => {
             machinery.off = Some(if resumed.is_some() { report } else { updates_off(config, report)? });
-            machinery.reopen = Some(reopen(config, again, resumed.flatten()));
+            machinery.reopen = Some(reopen(config, again, resumed.flatten(), outfit.clone()));
         }
         Err(report) => return Err(report),
     }
@@ -76,7 +78,7 @@ fn updates_off(config: &Config, report: Reported) -> Result<Reported, Reported> 
 }
 
 /// Makes the line later. The service was started from what lies at the program path now.
-fn reopen(config: &Config, wanted: Wanted, serves: Option<Sha256>) -> Reopen {
+fn reopen(config: &Config, wanted: Wanted, serves: Option<Sha256>, outfit: Outfit) -> Reopen {
     let config = config.clone();
     let digest = |path: &Path| File::open(path).and_then(|mut file| Sha256::of_reader(&mut file)).ok().map(|of| of.0);
     let served = serves.or_else(|| digest(&config.program.path));
@@ -84,6 +86,7 @@ fn reopen(config: &Config, wanted: Wanted, serves: Option<Sha256>) -> Reopen {
         let store = Store::open(&config.place.state_dir)?;
         let make = |install: &Install| worker::worker_process(&config, install);
         let line = setup::line(&config, wanted.clone(), store, make).map_err(|(_store, report)| report)?;
+        let line = outfit.fitted(line);
         let found = line.install.startable(line.store.record())?;
         found.filter(|found| Some(*found.sha256()) == served).map(|found| (line, found)).ok_or_else(|| Reported {
             code: "program.changed".to_owned(),

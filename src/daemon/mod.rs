@@ -1,17 +1,20 @@
 //! `fetchd run`: the supervisor's loop, the agent's thread and the control socket, put together.
 
+mod embedded;
 pub(crate) mod floor;
 mod init;
+pub(crate) mod lines;
 mod machinery;
+mod prepared;
+pub(crate) mod probe;
 pub mod replace;
 pub mod setup;
 mod signals;
 mod thread;
 pub mod worker;
 
-use std::collections::HashSet;
 use std::io::{self, PipeReader, Read as _};
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,18 +23,22 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
-use crate::agent::{Agent, Inbox, Message, Post, Schedule, Shown, Wanted};
-use crate::clock::Timestamp;
+use crate::agent::{Agent, Inbox, Message, Observed, Observer, Post, Schedule, Shown, Wanted};
 use crate::config::{Config, Restart};
 use crate::control::{self, Backend, Server, Wish};
 use crate::failure::{Exit, Reported};
 use crate::install::Installed;
-use crate::restart::supervise::{self, Command, Listener, News, Supervise, Supervisor, Waker};
-use crate::restart::{Launch, Registry, RestartDriver, Stop};
-use crate::service::{Inherited, Socket};
+use crate::restart::supervise::{self, Command, News, Supervise, Supervisor, Waker};
+use crate::restart::{Registry, RestartDriver, Stop};
+use crate::service::Inherited;
 use crate::state::Store;
+use embedded::FilesOnly;
+pub(crate) use embedded::is_this_program;
+pub use embedded::{Embedded, Outfit, Restarts};
 use init::Strangers;
 use machinery::{Machinery, machinery};
+pub use prepared::Prepared;
+use prepared::control_socket;
 use replace::Replacement;
 use signals::{Asked, Signals};
 use thread::AgentThread;
@@ -103,7 +110,7 @@ impl Loaded {
 /// Blocks the signals that a supervisor reads, in this thread and in those that it starts. To be called before the first of
 /// them, so that no other thread is the one that a signal ends.
 pub fn hold_signals() -> Result<(), Reported> {
-    Signals::listen().map(drop).map_err(|e| start_failure("start.signals", &e))
+    Signals::listen(Signal::USR2).map(drop).map_err(|e| start_failure("start.signals", &e))
 }
 
 fn start(
@@ -112,108 +119,9 @@ fn start(
     itself: Option<(Itself, Option<String>)>,
     drivers: &Registry,
 ) -> Result<Daemon, Reported> {
-    let stop = Stop::default();
-    let driver = setup::driver(config, drivers, &stop)?;
     let inherited = Inherited::take_sockets().map_err(|e| start_failure("start.inherited", &e))?;
-    let signals = Signals::listen().map_err(|e| start_failure("start.signals", &e))?;
-    let options = setup::options(config)?;
-    let machinery = machinery(config, wanted, || Store::open(&config.place.state_dir), None)?;
-    let (line, off) = (&machinery.line, &machinery.off);
-    let started = match line {
-        Some(line) => line.install.startable(line.store.record())?,
-        None => None,
-    };
-    let confirmed_for = line.as_ref().zip(started.as_ref()).and_then(|(line, started)| {
-        let confirmed = line.store.record().confirmed.as_ref()?;
-        (confirmed.sha256 == *started.sha256()).then(|| Timestamp::now().since(confirmed.at))
-    });
-    let launch = match (line, &started) {
-        (Some(_), None) => None,
-        (_, Some(installed)) => Some(Launch::of(installed)),
-        // What is in the way of updates is in the way of this start, too.
-        (None, None) => Some(without_updates(config).map_err(|missing| off.clone().unwrap_or(missing))?),
-    };
-    let control = control_socket(config);
-    let listeners = listeners(config, inherited)?;
-
-    let mut supervisor = Supervisor::new(options, listeners).map_err(|e| start_failure("start.notify", &e))?;
-    for (name, address) in supervisor.status().listeners {
-        tracing::info!(event = "listen", name, address, "listening");
-    }
-    match launch {
-        _ if driver.is_some() => supervisor.begin_nothing(),
-        Some(launch) => supervisor.begin(launch, confirmed_for),
-        None => {}
-    }
-    let parts =
-        Parts { signals, supervisor, machinery, driver, stop, started, shown: Shown::default(), began: Instant::now() };
-    let mut daemon = Daemon::of(config, parts, itself)?;
-    daemon.control = control;
-    Ok(daemon)
-}
-
-/// The control socket. A service runs without one rather than not at all.
-fn control_socket(config: &Config) -> Option<Server> {
-    let path = control::path(&config.place.state_dir);
-    Server::bind(&path)
-        .inspect_err(|e| {
-            tracing::error!(event = "control.unavailable", error = %e, path = %path.display(), "no control socket: `fetchd status` and the like will not work");
-        })
-        .ok()
-}
-
-/// A service that is run as it is.
-fn without_updates(config: &Config) -> Result<Launch, Reported> {
-    let program = config.program.path.clone();
-    if !program.is_file() {
-        return Err(Reported {
-            code: "program.missing".to_owned(),
-            exit: Exit::Usage,
-            message: format!("there is no program at `{}`", program.display()),
-            hint: Some(
-                "give its path after `--`; with a `source`, fetchd installs the first release itself".to_owned(),
-            ),
-        });
-    }
-    Ok(Launch { program, sha256: None, version: None, stamp: None })
-}
-
-/// What systemd passed, by name, and the rest bound here.
-fn listeners(config: &Config, inherited: Vec<crate::service::Listener>) -> Result<Vec<Listener>, Reported> {
-    let mut adopted = Vec::new();
-    let mut seen = HashSet::new();
-    for listener in inherited {
-        let name = listener.name().to_owned();
-        let socket = match listener.into_socket() {
-            Socket::Tcp(socket) => OwnedFd::from(socket),
-            Socket::Unix(socket) => OwnedFd::from(socket),
-            Socket::Udp(socket) => OwnedFd::from(socket),
-        };
-        // After a crash the same one comes from its socket unit and from the descriptor store.
-        let stat = rustix::fs::fstat(&socket).map_err(|e| start_failure("start.inherited", &io::Error::from(e)))?;
-        if !seen.insert((stat.st_dev, stat.st_ino)) {
-            continue;
-        }
-        adopted.push(Listener::adopt(name, socket).map_err(|e| start_failure("start.inherited", &e))?);
-    }
-    let mut listeners = Vec::new();
-    if config.serve.restart != Restart::Supervise {
-        if !adopted.is_empty() {
-            tracing::warn!(
-                event = "listen.unused",
-                "systemd passed sockets, and the service that they are for is not run by fetchd"
-            );
-        }
-        return Ok(listeners);
-    }
-    for listen in setup::listens(config) {
-        match adopted.iter().position(|listener| listener.name() == listen.name) {
-            Some(at) => listeners.push(adopted.remove(at)),
-            None => listeners.push(Listener::bind(&listen)?),
-        }
-    }
-    listeners.append(&mut adopted);
-    Ok(listeners)
+    let signals = Signals::listen(Signal::USR2).map_err(|e| start_failure("start.signals", &e))?;
+    Prepared::with(config, wanted, inherited, Embedded::default(), drivers)?.start(signals, itself)
 }
 
 fn backend(
@@ -258,6 +166,8 @@ struct Parts {
     started: Option<Installed>,
     shown: Shown,
     began: Instant,
+    observer: Option<Observer>,
+    restarts: Restarts,
 }
 
 /// The main thread.
@@ -274,6 +184,8 @@ struct Daemon {
     /// How long the agent may take to end once the service has.
     agent_ends: Duration,
     service: Arc<Mutex<supervise::Status>>,
+    /// Whether a restart is somebody else's business, and means the end here.
+    ends_at_restart: bool,
     agent: AgentThread,
     /// Held for its lock where there is no source.
     store: Option<Store>,
@@ -294,7 +206,7 @@ struct Daemon {
 impl Daemon {
     /// Puts the parts together, and starts the agent.
     fn of(config: &Config, parts: Parts, itself: Option<(Itself, Option<String>)>) -> Result<Daemon, Reported> {
-        let Parts { signals, supervisor, machinery, driver, stop, started, shown, began } = parts;
+        let Parts { signals, supervisor, machinery, driver, stop, started, shown, began, observer, restarts } = parts;
         let pipe = |e: io::Error| start_failure("start.pipe", &e);
         let (bell, writer) = io::pipe().map_err(pipe)?;
         rustix::io::ioctl_fionbio(&bell, true).map_err(|e| pipe(e.into()))?;
@@ -314,7 +226,18 @@ impl Daemon {
             shown.updates_off = off;
             shown.driver = driver.as_ref().map(|driver| driver.name().to_owned());
         });
-        let driver = driver.unwrap_or_else(|| Box::new(Supervise::new(commands, waker.clone(), patience)));
+        let supervise = Box::new(Supervise::new(commands, waker.clone(), patience));
+        let driver: Box<dyn RestartDriver> = match (driver, restarts) {
+            (Some(driver), _) => driver,
+            (None, Restarts::ByOthers) => {
+                Box::new(FilesOnly::new(supervise, started.as_ref().map(|installed| *installed.sha256())))
+            }
+            (None, _) => supervise,
+        };
+        let driver: Box<dyn RestartDriver> = match &observer {
+            Some(observer) => Box::new(Observed::new(driver, observer.clone())),
+            None => driver,
+        };
         let agent = Box::new(Agent {
             line,
             reopen,
@@ -325,6 +248,7 @@ impl Daemon {
             inbox,
             program: config.program.path.clone(),
             started,
+            observer,
         });
         let service = Arc::new(Mutex::new(supervisor.status()));
         let trouble = Trouble::default();
@@ -345,6 +269,7 @@ impl Daemon {
             post,
             stop,
             agent_ends,
+            ends_at_restart: restarts == Restarts::ByOthers,
             service,
             agent: AgentThread::new(waker),
             store,
@@ -427,9 +352,7 @@ impl Daemon {
                     self.supervisor.kill();
                 }
             }
-            Asked::Restart => {
-                self.post.send(Message::Restart(None));
-            }
+            Asked::Restart => self.restart(),
             Asked::Forward(Signal::HUP) => self.hung_up(),
             Asked::Forward(signal) => self.supervisor.forward(signal),
             Asked::Child => self.reap_at = self.strangers.reap(Instant::now()),
@@ -448,6 +371,13 @@ impl Daemon {
         self.post.send(Message::Stop);
     }
 
+    fn restart(&mut self) {
+        if self.ends_at_restart {
+            return self.stop();
+        }
+        self.post.send(Message::Restart(None));
+    }
+
     fn tell_agent(&mut self) {
         for news in self.supervisor.take_news() {
             match news {
@@ -461,9 +391,7 @@ impl Daemon {
                 News::ProgramChanged => {
                     self.post.send(Message::ProgramChanged);
                 }
-                News::RestartWanted => {
-                    self.post.send(Message::Restart(None));
-                }
+                News::RestartWanted => self.restart(),
             }
         }
     }

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::floor;
-use crate::agent::{Line, Rhythm, Wanted};
-use crate::config::{self, Address, Config, ConfigError, Effective, OnDeath, Probe, Signature};
+use super::{floor, probe};
+use crate::agent::{Installing, Line, Rhythm, Wanted};
+use crate::config::{self, Address, Config, ConfigError, Effective, Listen, OnDeath, Probe, Signature};
 use crate::failure::Reported;
 use crate::fetch::{self, Worker};
 use crate::install::{Carry, Install, Layout};
@@ -124,7 +124,8 @@ pub fn line(
     });
     match prepared {
         Ok((install, worker)) => {
-            Ok(Line { wanted, store, install, worker, verifier: verifier(config), running: None, unfinished: None })
+            let (verifier, installing) = (verifier(config), Installing::default());
+            Ok(Line { wanted, store, install, worker, verifier, running: None, unfinished: None, installing })
         }
         Err(report) => Err((Box::new(store), report)),
     }
@@ -171,7 +172,7 @@ fn health(config: &Config) -> Result<Option<Health>, Reported> {
         command: match &health.probe {
             Probe::Command(command) => command.iter().map(Into::into).collect(),
             // The supervisor does no network I/O, not even on the loopback interface.
-            Probe::Url(url) => vec![own_program()?.into(), "probe".into(), url.as_str().into()],
+            Probe::Url(url) => vec![own_program()?.into(), probe::COMMAND.into(), url.as_str().into()],
         },
         interval: health.interval,
         timeout: HEALTH_TIMEOUT,
@@ -212,16 +213,11 @@ pub fn options(config: &Config) -> Result<Options, Reported> {
 
 /// The sockets, each with a name.
 pub fn listens(config: &Config) -> Vec<supervise::Listen> {
-    let only = config.serve.listen.len() == 1;
-    let named = config.serve.listen.iter().enumerate();
+    let named = named(&config.place.product, &config.serve.listen).into_iter();
     named
-        .map(|(at, listen)| supervise::Listen {
-            name: match &listen.name {
-                Some(name) => name.clone(),
-                None if only => config.place.product.clone(),
-                None => format!("{}-{}", config.place.product, at + 1),
-            },
-            address: match &listen.address {
+        .map(|(name, address)| supervise::Listen {
+            name,
+            address: match address {
                 Address::Any(port) => supervise::Address::TcpAny(*port),
                 Address::Tcp(address) => supervise::Address::Tcp(*address),
                 Address::Unix(path) => supervise::Address::Unix(path.clone()),
@@ -229,6 +225,20 @@ pub fn listens(config: &Config) -> Vec<supervise::Listen> {
             },
         })
         .collect()
+}
+
+/// The addresses with their names; those without one are called after the product.
+pub(crate) fn named<'a>(product: &str, listens: &'a [Listen]) -> Vec<(String, &'a Address)> {
+    let only = listens.len() == 1;
+    let name = |(at, listen): (usize, &'a Listen)| {
+        let name = match &listen.name {
+            Some(name) => name.clone(),
+            None if only => product.to_owned(),
+            None => format!("{product}-{}", at + 1),
+        };
+        (name, &listen.address)
+    };
+    listens.iter().enumerate().map(name).collect()
 }
 
 /// How long one health check may take.

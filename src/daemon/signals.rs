@@ -29,11 +29,13 @@ pub(super) enum Asked {
 #[derive(Debug)]
 pub(super) struct Signals {
     arrived: OwnedFd,
+    restart: Signal,
 }
 
 impl Signals {
-    pub(super) fn listen() -> io::Result<Signals> {
-        Ok(Signals { arrived: hold_signals(&WANTED)? })
+    /// `restart` asks for a graceful restart: `HUP`, `USR1` or `USR2`. The other two are passed on.
+    pub(super) fn listen(restart: Signal) -> io::Result<Signals> {
+        Ok(Signals { arrived: hold_signals(&WANTED)?, restart })
     }
 
     /// Readable when something has arrived.
@@ -49,20 +51,22 @@ impl Signals {
         while let Ok(128) = rustix::io::retry_on_intr(|| rustix::io::read(&self.arrived, &mut arrived)) {
             let [a, b, c, d, ..] = arrived;
             let number = u32::from_ne_bytes([a, b, c, d]).cast_signed();
-            taken.extend(WANTED.into_iter().find(|signal| signal.as_raw() == number).and_then(asked));
+            taken.extend(
+                WANTED.into_iter().find(|signal| signal.as_raw() == number).and_then(|signal| self.asked(signal)),
+            );
         }
         taken
     }
-}
 
-fn asked(signal: Signal) -> Option<Asked> {
-    match signal {
-        Signal::TERM => Some(Asked::Stop),
-        Signal::INT => Some(Asked::Interrupt),
-        Signal::USR2 => Some(Asked::Restart),
-        Signal::HUP | Signal::USR1 => Some(Asked::Forward(signal)),
-        Signal::CHILD => Some(Asked::Child),
-        _ => None,
+    fn asked(&self, signal: Signal) -> Option<Asked> {
+        match signal {
+            Signal::TERM => Some(Asked::Stop),
+            Signal::INT => Some(Asked::Interrupt),
+            Signal::HUP | Signal::USR1 | Signal::USR2 if signal == self.restart => Some(Asked::Restart),
+            Signal::HUP | Signal::USR1 | Signal::USR2 => Some(Asked::Forward(signal)),
+            Signal::CHILD => Some(Asked::Child),
+            _ => None,
+        }
     }
 }
 

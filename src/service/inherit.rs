@@ -157,6 +157,17 @@ impl Inherited {
         named.map(|(descriptor, name)| Listener::inherited(adopt(descriptor, &name)?, name, descriptor)).collect()
     }
 
+    /// For a process without a supervisor that has its sockets from elsewhere. Whoever started it is told what it says,
+    /// if it asked for that with `NOTIFY_SOCKET`; a child must not inherit that variable.
+    ///
+    /// # Errors
+    ///
+    /// [`InheritError::Notify`], if the variable names no socket.
+    pub fn alone(listeners: Vec<Listener>) -> Result<Inherited, InheritError> {
+        let notify = std::env::var_os("NOTIFY_SOCKET").map(|address| Notify::to(&address)).transpose()?;
+        Ok(Inherited { listeners, notify: notify.unwrap_or_default(), ..Inherited::default() })
+    }
+
     /// What the supervisor told this process about itself.
     pub fn environment(&self) -> &Environment {
         &self.environment

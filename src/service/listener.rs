@@ -160,6 +160,19 @@ impl Listener {
         }
     }
 
+    /// Another descriptor of the same socket.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel said.
+    pub fn try_clone(&self) -> io::Result<Listener> {
+        let socket = match &self.socket {
+            Socket::Tcp(listener) => Socket::Tcp(listener.try_clone()?),
+            Socket::Unix(listener) => Socket::Unix(listener.try_clone()?),
+        };
+        Ok(Listener { name: self.name.clone(), socket, inherited: self.inherited })
+    }
+
     /// The socket, to be used without this library's accept loop.
     pub fn into_socket(self) -> Socket {
         self.socket

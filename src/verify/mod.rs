@@ -212,6 +212,16 @@ pub trait Check: fmt::Debug + Send + Sync {
     fn check(&self, candidate: &Checked<'_>) -> Result<Verdict, Box<dyn std::error::Error + Send + Sync>>;
 }
 
+impl<C: Check + ?Sized> Check for std::sync::Arc<C> {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn check(&self, candidate: &Checked<'_>) -> Result<Verdict, Box<dyn std::error::Error + Send + Sync>> {
+        (**self).check(candidate)
+    }
+}
+
 /// What a [`Check`] thinks of a candidate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {

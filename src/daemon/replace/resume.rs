@@ -8,13 +8,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::state::{Outline, Service, State, outline, text_of};
 use super::{RESUME, RESUME_FAILED, ReplaceError, STATE_FD, WORD, environment, service_of, tell, tell_done};
 use crate::agent::{Message, Shown};
 use crate::config::{Config, Restart};
 use crate::control::{self, Server};
 use crate::daemon::signals::Signals;
-use crate::daemon::{Daemon, Itself, Loaded, Parts, control_socket, machinery, setup, start_failure};
+use crate::daemon::{Daemon, Itself, Loaded, Outfit, Parts, Restarts, control_socket, machinery, setup, start_failure};
 use crate::failure::{Exit, Reported};
 use crate::restart::supervise::Supervisor;
 use crate::restart::{Registry, Stop};
@@ -61,7 +63,7 @@ fn go_on(handed: &Handed, itself: Itself) -> Result<(Daemon, State, bool), Repor
     let resumed = |e: io::Error| start_failure("replace.resume", &e);
     let stop = Stop::default();
     let driver = setup::driver(&config, &Registry::builtin(), &stop)?;
-    let signals = Signals::listen().map_err(resumed)?;
+    let signals = Signals::listen(Signal::USR2).map_err(resumed)?;
     let options = setup::options(&config)?;
     let (wanted, missing) = match wanted {
         Ok(wanted) => (wanted, None),
@@ -77,7 +79,7 @@ fn go_on(handed: &Handed, itself: Itself) -> Result<(Daemon, State, bool), Repor
         }
         None => Store::open(dir),
     };
-    let mut machinery = machinery(&config, wanted, open, Some(state.supervisor.serves()))?;
+    let mut machinery = machinery(&config, wanted, open, Some(state.supervisor.serves()), &Outfit::default())?;
     if let Some(line) = &mut machinery.line {
         line.running = state.updates.running();
     }
@@ -94,7 +96,8 @@ fn go_on(handed: &Handed, itself: Itself) -> Result<(Daemon, State, bool), Repor
     let restart = !handed.is_again() && supervisor.change(setup::listens(&config), arguments(&before))?;
     let restart = restart && config.serve.restart == Restart::Supervise;
     let began = state.began.instant();
-    let parts = Parts { signals, supervisor, machinery, driver, stop, started: None, shown, began };
+    let (observer, restarts) = (None, Restarts::default());
+    let parts = Parts { signals, supervisor, machinery, driver, stop, started: None, shown, began, observer, restarts };
     let mut daemon = Daemon::of(&config, parts, Some((itself, text)))?;
     daemon.program = state.program.clone();
     // Last: nothing may fail any more once its path would go with it.

@@ -1,21 +1,29 @@
 //! A health check by URL, in a process of its own: the supervisor does no network I/O.
 
-use std::ffi::OsStr;
-use std::io::{Read as _, Write as _};
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use url::Url;
 
-use super::out;
+/// Whether a process with these arguments, without its name, is such a check: started by the supervisor of the very same
+/// program, about a process that it names.
+pub(crate) fn asked(arguments: &[OsString]) -> Option<&OsStr> {
+    match arguments {
+        [command, url] if command == COMMAND && std::env::var_os("FETCHD_PID").is_some() => Some(url),
+        _ => None,
+    }
+}
 
 /// Asks `url` once. Exits with 0 for a 2xx answer. Whoever runs it sets the deadline.
-pub(super) fn main(url: &OsStr) -> ExitCode {
+pub(crate) fn main(url: &OsStr) -> ExitCode {
     match ask(&url.to_string_lossy()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            out::say(&format!("health check of {}: {why}", url.to_string_lossy()));
+            // Nobody is left to hear of an error of stderr.
+            let _ = writeln!(io::stderr(), "health check of {}: {why}", url.to_string_lossy());
             ExitCode::FAILURE
         }
     }
@@ -40,5 +48,8 @@ fn ask(url: &str) -> Result<(), String> {
     let status = answer.split_whitespace().nth(1).unwrap_or_default();
     if answer.starts_with("HTTP/1.") && status.starts_with('2') { Ok(()) } else { Err(format!("status `{status}`")) }
 }
+
+/// The first argument of such a process.
+pub(super) const COMMAND: &str = "probe";
 
 const PATIENCE: Duration = Duration::from_secs(5);

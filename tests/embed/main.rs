@@ -1,0 +1,13 @@
+//! fetchd inside a program: real releases, real processes, real sockets.
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "functions beside the tests fail as the tests do")]
+
+#[path = "../support/site.rs"]
+mod site;
+
+mod alone;
+mod asked;
+mod bad;
+mod bench;
+mod my_app;
+mod self_update;
+mod updater;
