@@ -85,7 +85,7 @@ impl Updater {
     }
 
     /// Adds a condition that a release must meet before it is installed, and before it is run for the first time.
-    /// [`check`](super::check) makes one of a closure.
+    /// [`check`](fn@super::check) makes one of a closure.
     #[must_use]
     pub fn check(mut self, check: impl Check + 'static) -> Updater {
         self.outfit.checks.push(Arc::new(check));
