@@ -151,7 +151,7 @@ impl RestartDriver for FilesOnly {
         // Without anything at the path nothing runs yet. What lies there already is a restart.
         self.real = self.at_path.is_none() || to.sha256 == self.at_path;
         self.at_path = to.sha256;
-        if self.real { self.service.handoff(to) } else { super::none::None.handoff(to) }
+        if self.real { self.service.handoff(to) } else { crate::restart::none::None.handoff(to) }
     }
 
     fn watch(&mut self) -> Result<(), HandoffError> {

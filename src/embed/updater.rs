@@ -156,7 +156,7 @@ impl Updater {
             observer: Some(observer),
         };
         let thread = std::thread::Builder::new().name("fetchd-updater".to_owned());
-        let agent = thread.spawn(move || agent.run()).map_err(|e| start_failure(&e))?;
+        let agent = thread.spawn(move || drop(agent.run())).map_err(|e| start_failure(&e))?;
         Ok(Updating { post, shown, events: Some(kept), agent: Some(agent) })
     }
 }

@@ -169,8 +169,9 @@ impl Listener {
         let socket = match &self.socket {
             Socket::Tcp(listener) => Socket::Tcp(listener.try_clone()?),
             Socket::Unix(listener) => Socket::Unix(listener.try_clone()?),
+            Socket::Udp(socket) => Socket::Udp(socket.try_clone()?),
         };
-        Ok(Listener { name: self.name.clone(), socket, inherited: self.inherited })
+        Ok(Listener { name: self.name.clone(), socket, elsewhere: Arc::clone(&self.elsewhere) })
     }
 
     /// The socket, to be used without this library's accept loop.
@@ -192,13 +193,8 @@ impl Listener {
     /// process takes connections too.
     #[cfg(feature = "upgrade")]
     pub(crate) fn copy(&self, elsewhere: Arc<AtomicBool>) -> Result<Listener, ListenError> {
-        let socket = match &self.socket {
-            Socket::Tcp(listener) => listener.try_clone().map(Socket::Tcp),
-            Socket::Unix(listener) => listener.try_clone().map(Socket::Unix),
-            Socket::Udp(socket) => socket.try_clone().map(Socket::Udp),
-        };
-        let socket = socket.map_err(|source| ListenError::Copy { name: self.name.clone(), source })?;
-        Ok(Listener { name: self.name.clone(), socket, elsewhere })
+        let copy = self.try_clone().map_err(|source| ListenError::Copy { name: self.name.clone(), source })?;
+        Ok(Listener { elsewhere, ..copy })
     }
 }
 
