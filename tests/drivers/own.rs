@@ -97,7 +97,7 @@ fn a_driver_of_ones_own_is_registered_and_gets_the_watch_and_the_way_back() {
     let mut driver = setup::driver(&config, &drivers, &Stop::default()).unwrap().unwrap();
     assert_eq!(driver.name(), "mine");
 
-    let mut pass = |line: &mut Line| line.pass(Ask { afresh: true, force: false }, &mut *driver, &mut Quiet);
+    let mut pass = |line: &mut Line| line.pass(Ask { afresh: true, ..Ask::default() }, &mut *driver, &mut Quiet);
     scene.publish_server("1.1.0", "");
     assert_eq!(pass(&mut line).unwrap_err().code(), "handoff.restart_failed");
     scene.publish_server("1.2.0", "");
@@ -116,7 +116,7 @@ fn a_driver_of_ones_own_is_registered_and_gets_the_watch_and_the_way_back() {
     config.serve.restart = config::Restart::By(config::Driver { name: "mine".to_owned(), options: nowhere, deadline });
     let mut lost = setup::driver(&config, &drivers, &Stop::default()).unwrap().unwrap();
     scene.publish_server("1.4.0", "");
-    let failure = line.pass(Ask { afresh: true, force: false }, &mut *lost, &mut Quiet).unwrap_err();
+    let failure = line.pass(Ask { afresh: true, ..Ask::default() }, &mut *lost, &mut Quiet).unwrap_err();
     assert_eq!((failure.code(), line.store.record().quarantine.len()), ("handoff.unreachable", 2));
     config.serve.restart =
         config::Restart::By(config::Driver { name: "yours".to_owned(), options: Options::new(), deadline });
