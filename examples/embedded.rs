@@ -48,6 +48,14 @@ fn has(words: &[String], flag: &str) -> bool {
 }
 
 fn service(words: &[String], trailer: Trailer) -> ExitCode {
+    if has(words, "--thread") {
+        // A thread of the program's own, as a logger or a runtime has them, started too early.
+        std::thread::spawn(|| {
+            loop {
+                std::thread::park();
+            }
+        });
+    }
     let mut service = Service::new("app").version(&trailer.version).listen("web", "127.0.0.1:0").environment();
     service = service.required(has(words, "--required")).restart_after_update(!has(words, "--when-asked"));
     if has(words, "--by-others") {

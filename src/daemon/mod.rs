@@ -399,7 +399,8 @@ impl Daemon {
     /// Sleeps until something is readable or `until` has come.
     fn wait(&self, until: Option<Instant>) {
         let mut wanted: Vec<BorrowedFd<'_>> = self.supervisor.descriptors();
-        wanted.extend([self.signals.as_fd(), self.bell.as_fd()]);
+        wanted.extend(self.signals.descriptors());
+        wanted.push(self.bell.as_fd());
         wanted.extend(self.control.as_ref().map(Server::as_fd));
         wanted.extend(self.replacement.as_ref().and_then(Replacement::descriptor));
         let mut polled: Vec<PollFd<'_>> =

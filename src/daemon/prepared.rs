@@ -101,9 +101,10 @@ impl Prepared {
 
     /// Runs the service until it is told to stop. Returns its exit code.
     ///
-    /// Call it on the main thread, before any other thread is started.
+    /// Call it on the main thread: the kernel ends the service with the thread that started it.
     pub fn serve(self) -> Result<u8, Reported> {
-        let signals = Signals::listen(self.restart_signal).map_err(|e| start_failure("start.signals", &e))?;
+        let signals =
+            Signals::listen_among_threads(self.restart_signal).map_err(|e| start_failure("start.signals", &e))?;
         self.start(signals, None)?.run()
     }
 

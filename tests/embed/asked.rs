@@ -70,3 +70,18 @@ fn another_signal_can_ask_for_a_restart() {
     assert_eq!(said(address, "generation"), "Some(2)");
     assert_eq!(supervised.stop().code(), Some(0));
 }
+
+/// The supervisor blocks its signals in its own threads; this one was there before.
+#[test]
+fn a_thread_of_the_programs_own_does_not_cost_the_drain() {
+    let embed = Embed::of("embedded");
+    let mut supervised = embed.run(&["service", "--thread"]);
+    let address = supervised.address();
+    let before = said(address, "pid");
+    supervised.signal(Signal::USR2);
+    supervised.wait("another process serves, alone", |status| {
+        let generations = &status.service.generations;
+        generations.len() == 1 && generations[0].phase == "serving" && generations[0].pid.to_string() != before
+    });
+    assert_eq!(supervised.stop().code(), Some(0));
+}
