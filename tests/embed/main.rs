@@ -4,10 +4,14 @@
 #[path = "../support/site.rs"]
 mod site;
 
+#[path = "../support/processes.rs"]
+mod processes;
+
 mod alone;
 mod asked;
 mod bad;
 mod bench;
 mod my_app;
+mod one_process;
 mod self_update;
 mod updater;
