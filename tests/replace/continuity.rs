@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::process::Signal;
 
 use crate::bench::{Orphan, gone, in_phase, ms, restart, script, serves_from, settled};
-use crate::site::{FETCHD, Site, get};
+use crate::site::{FETCHD, Site, get, wait_until};
 use crate::stand::{from_own_path, plain, refused, replace, try_replace};
 
 /// Says that it is ready, and does not go when it is told to.
@@ -123,8 +123,24 @@ fn what_nobody_reads_is_not_thrown_away_for_a_replacement() {
     let command = from_own_path(&site, &crate::bench::plain(&site, &[], &program, &[]));
     let mut fetchd = site.supervise_unread(command);
     let (number, service) = serves_from(&mut fetchd, 1);
+    // The service writes on, and what is read of that has nowhere to go once the pipe is full.
+    let mut looks = 0;
+    wait_until("the thread that copies it waits", || {
+        looks = if copies_in_vain(fetchd.pid()) { looks + 1 } else { 0 };
+        looks == 20
+    });
     refused(&fetchd, "replace.unread", 42, "is not taken");
     assert_eq!(serves_from(&mut fetchd, 1), (number, service));
+}
+
+/// Whether the thread that copies a service's stderr is in the middle of a write.
+fn copies_in_vain(pid: u32) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let read = |task: &std::path::Path, what: &str| std::fs::read_to_string(task.join(what)).unwrap_or_default();
+    let copies = |task: &std::path::Path| read(task, "comm").trim() == "stderr";
+    // The number of the system call it is in comes first.
+    let writes = format!("{} ", libc::SYS_write);
+    tasks.map(|task| task.path()).filter(|task| copies(task)).any(|task| read(&task, "syscall").starts_with(&writes))
 }
 
 #[test]

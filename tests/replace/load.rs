@@ -13,17 +13,19 @@ fn two_hundred_replacements_lose_no_request_and_leave_nothing_behind() {
     load.wait_for_version("1.0.0", PATIENCE).unwrap();
     let (number, service) = settled(&mut fetchd);
     let supervisor = fetchd.pid();
-    let mut after_five = 0;
+    // At any one moment some may not be open yet: the most of ten looks counts.
+    let mut at_first = 0;
     for count in 1..=200 {
         replace(&fetchd);
-        if count == 5 {
-            after_five = descriptors(supervisor).len();
+        if count <= 10 {
+            at_first = at_first.max(descriptors(supervisor).len());
         }
     }
     assert_eq!(settled(&mut fetchd), (number, service), "the service has noticed nothing");
     assert_eq!(fetchd.try_status().unwrap().pid, supervisor);
     // The last status connection may still be closing.
-    wait_until("it has as many descriptors as before", || descriptors(supervisor).len() <= after_five);
+    let many = || descriptors(supervisor).len();
+    wait_until(&format!("it has as many descriptors as before, {at_first}, and not {}", many()), || many() <= at_first);
     assert_eq!(children(supervisor).len(), 1, "{:?}", children(supervisor));
     assert_eq!(fetchd.log().matches("supervisor.replaced").count(), 200);
     let report = load.stop();
