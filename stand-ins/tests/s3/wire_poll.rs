@@ -159,7 +159,7 @@ fn a_document_is_never_read_beyond_its_limit() {
         for serve in [Serve::default(), Serve { length: false, ..Serve::default() }] {
             origin.put_with(DOCUMENT, &large, serve);
             let error = unsigned(&origin, "web/stable.fetchd", &[]).poll(None).await.unwrap_err();
-            assert_eq!(error.kind(), Kind::Other);
+            assert_eq!(error.kind(), Kind::TooLarge);
             assert!(
                 error.to_string().ends_with("is larger than 524,288 bytes, the most a document may have"),
                 "{error}"
