@@ -1,6 +1,7 @@
 //! No request is lost, and nothing is left behind.
 
 use crate::bench::{children, descriptors, in_phase, load, restart, room_to_drain, settled, tcp};
+use crate::http2::{Http2Load, Kind};
 use crate::site::{PATIENCE, Site, wait_until};
 use crate::stand::{plain, replace};
 
@@ -52,5 +53,27 @@ fn replacements_and_handoffs_in_turns_lose_no_request() {
     assert_eq!((status.pid, in_phase(&status, "serving")[0].0), (fetchd.pid(), 21));
     let report = load.stop();
     assert_eq!(report.totals.failed.total(), 0, "{:?}", report.totals);
+    assert_eq!(fetchd.stop().code(), Some(0));
+}
+
+#[test]
+fn replacements_and_handoffs_in_turns_lose_no_stream_of_http2() {
+    let site = Site::new();
+    let mut fetchd = plain(&site, &[], &site.program(), &[]);
+    let load = Http2Load::start(fetchd.address(), Kind::Http, 4, 8);
+    load.wait_for(settled(&mut fetchd).1);
+    for _ in 0..20 {
+        room_to_drain(&mut fetchd);
+        restart(&fetchd);
+        for _ in 0..5 {
+            replace(&fetchd);
+        }
+    }
+    let (number, last) = in_phase(&fetchd.try_status().unwrap(), "serving")[0];
+    assert_eq!(number, 21);
+    load.wait_for(last);
+    let tally = load.stop();
+    assert!(tally.failed.is_empty(), "{:?}", tally.failed);
+    assert!(tally.requests > 500 && tally.pids.len() > 10, "{} requests, {:?}", tally.requests, tally.pids);
     assert_eq!(fetchd.stop().code(), Some(0));
 }

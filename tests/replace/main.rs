@@ -4,6 +4,8 @@
 #[path = "../handoff/bench.rs"]
 #[allow(dead_code, reason = "this suite uses a part of it")]
 mod bench;
+#[path = "../support/http2.rs"]
+mod http2;
 #[path = "../support/site.rs"]
 mod site;
 

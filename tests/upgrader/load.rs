@@ -3,6 +3,7 @@
 use fetchd::load::{Load, LoadPlan, Target};
 
 use crate::chain::{Chain, site};
+use crate::http2::{Http2Load, Kind};
 use crate::site::{PATIENCE, wait_until};
 
 #[test]
@@ -31,5 +32,25 @@ fn two_hundred_direct_handoffs_under_load_lose_no_request() {
     assert!(report.totals.requests > 2000, "{:?}", report.totals);
     assert!(report.versions.len() > 150, "most generations answered something: {}", report.versions.len());
     let last = chain.pid();
+    wait_until("the older generations have ended", || chain.running() == [last]);
+}
+
+#[test]
+fn fifty_direct_handoffs_over_http2_lose_no_stream() {
+    let site = site();
+    let chain = Chain::start(&site, &["--pause-ms", "20"]);
+    let load = Http2Load::start(chain.address, Kind::Http, 4, 8);
+    load.wait_for(chain.pid());
+    for number in 1..=50 {
+        wait_until("there is room to drain", || chain.running().len() <= 4);
+        let before = chain.pid();
+        assert_eq!(chain.upgrade(), format!("upgraded to {}", chain.pid()), "handoff {number} of {before}");
+        load.wait_for(chain.pid());
+    }
+    let last = chain.pid();
+    let tally = load.stop();
+    assert!(tally.failed.is_empty(), "{:?}", tally.failed);
+    assert!(tally.requests > 500, "{} requests", tally.requests);
+    assert_eq!(tally.pids.len(), 51, "each process answered something: {:?}", tally.pids);
     wait_until("the older generations have ended", || chain.running() == [last]);
 }

@@ -2,6 +2,8 @@
 //! accepts and the next upgrade works.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "functions beside the tests fail as the tests do")]
 
+#[path = "../support/http2.rs"]
+mod http2;
 #[path = "../support/processes.rs"]
 mod processes;
 #[path = "../support/site.rs"]
