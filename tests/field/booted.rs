@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
-use fetchd::demo::Trailer;
+use fetchd::demo::{Fault, Trailer};
 use fetchd::load::{Load, LoadPlan, Target};
 use fetchd::publish::Publisher;
 use rustix::fs::{FlockOperation, flock};
@@ -261,4 +261,60 @@ fn a_socket_unit_starts_it_at_the_first_connection() {
     wait_until("it runs again", || booted.property("NRestarts") == "1" && booted.property("SubState") == "running");
     let listeners = service.settled(1).service.listeners;
     assert_eq!(listeners, [("web".to_owned(), "unix".to_owned())]);
+}
+
+/// A unit of somebody else's, restarted by the driver; its socket is systemd's, so nobody is refused meanwhile.
+const APP: &str = "[Service]\nType=notify\nExecStart=/srv/app/server\nTimeoutStopSec=30\n";
+const APP_SOCKET: &str = "[Socket]\nListenStream=/run/app.sock\nFileDescriptorName=web\n";
+
+#[test]
+fn a_real_systemd_restarts_a_unit_for_the_driver_and_goes_back_when_it_fails() {
+    let booted = Booted::start();
+    booted.succeed(&["install", "-d", "/srv/app"]);
+    booted.succeed(&["install", "/srv/carried/server", "/srv/app/server"]);
+    fs::write(booted.at("etc/systemd/system/app.service"), APP).unwrap();
+    fs::write(booted.at("etc/systemd/system/app.socket"), APP_SOCKET).unwrap();
+    booted.succeed(&["systemctl", "daemon-reload"]);
+    booted.succeed(&["systemctl", "start", "app.socket", "app.service"]);
+    let target = Target::Unix(booted.at("run/app.sock"));
+    let load = Load::start(LoadPlan { fresh: 2, timeout: PATIENCE, ..LoadPlan::new(target) }).unwrap();
+    load.wait_for_version("1.0.0", PATIENCE).unwrap();
+
+    let key = booted.site.publisher.public_key().to_string();
+    let mut fetchd =
+        vec!["systemd-run", "--unit=keeper", "--property=Type=notify", "fetchd", "run", "--product", "web"];
+    fetchd.extend(["--restart", "systemd", "--restart-unit", "app.service", "--key", &key, "--interval", "200ms"]);
+    fetchd.extend(["--jitter", "0", "--watch", "1s", "--source", "file:/srv/releases/stable.fetchd?settle=0s"]);
+    fetchd.extend(["--state-dir", "/var/lib/keeper", "--", "/srv/app/server"]);
+    booted.succeed(&fetchd);
+    let service = Service::at(&booted.at("var/lib/keeper"));
+    let main = || booted.succeed(&["systemctl", "show", "--value", "-p", "MainPID", "app.service"]);
+    let before = main();
+    booted.site.publish(&Trailer::version("1.1.0"));
+    load.wait_for_version("1.1.0", PATIENCE).unwrap();
+    let confirmed = |version: &str| {
+        let of = |event: &fetchd::state::Event| {
+            event.event == "release.confirmed" && event.version.as_ref().is_some_and(|v| v.to_string() == version)
+        };
+        service.history().iter().any(of)
+    };
+    wait_until("1.1.0 is confirmed", || confirmed("1.1.0"));
+    assert_ne!(main(), before);
+
+    // What has accepted when it crashes is lost with it; before and after that nobody may notice.
+    let report = load.stop();
+    nothing_lost(&report);
+    booted.site.publish(&Trailer::version("1.2.0").with_fault(Fault::CrashAfterReady));
+    let failed = |event: &fetchd::state::Event| event.event == "handoff.failed";
+    wait_until("1.2.0 is given up", || service.history().iter().any(failed));
+    let target = Target::Unix(booted.at("run/app.sock"));
+    let load = Load::start(LoadPlan { fresh: 2, timeout: PATIENCE, ..LoadPlan::new(target) }).unwrap();
+    load.wait_for_version("1.1.0", PATIENCE).unwrap();
+    booted.site.publish(&Trailer::version("1.3.0"));
+    load.wait_for_version("1.3.0", PATIENCE).unwrap();
+    wait_until("1.3.0 is confirmed", || confirmed("1.3.0"));
+    nothing_lost(&load.stop());
+    // fetchd goes, and the service is systemd's as before.
+    booted.succeed(&["systemctl", "stop", "keeper"]);
+    assert_eq!(booted.succeed(&["systemctl", "is-active", "app.service"]).trim(), "active");
 }
