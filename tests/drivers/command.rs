@@ -65,6 +65,23 @@ fn a_command_brings_each_release_to_life_and_is_told_which() {
     assert!(runs(pid));
 }
 
+/// The program that follows makes the driver anew, and knows what runs.
+#[test]
+fn a_supervisor_that_replaces_itself_goes_on_with_its_driver() {
+    let (scene, restart) = scene();
+    let mut fetchd = scene.run(&["--restart", "command", "--restart-command", &restart]);
+    scene.publish_server("1.1.0", "");
+    fetchd.wait_for_event("release.confirmed", "");
+    let (supervisor, before) = (fetchd.pid(), scene.pid());
+    let output = fetchd.fetchd("restart", &["--supervisor"]);
+    assert!(output.status.success(), "{}", crate::site::text(&output));
+    assert_eq!((fetchd.try_status().unwrap().pid, scene.pid()), (supervisor, before), "nobody has noticed");
+    scene.publish_server("1.2.0", "");
+    scene.serves("1.2.0");
+    assert_eq!(calls(&scene), ["handoff 1.1.0", "handoff 1.2.0"]);
+    assert_eq!(fetchd.stop().code(), Some(0));
+}
+
 #[test]
 fn a_release_that_the_command_cannot_start_is_taken_back() {
     for (fault, deadline, code) in [("crash", "30s", "handoff.restart_failed"), ("hang", "5s", "handoff.deadline")] {
