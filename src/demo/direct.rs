@@ -5,13 +5,12 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread::sleep;
 
 use hyper::service::service_fn;
 
 use super::routes::{About, answer};
-use super::service::{CRASH, FOR_EVER, Flags, MOMENT};
-use super::trailer::{Fault, Trailer};
+use super::service::{Flags, before_ready};
+use super::trailer::Trailer;
 use crate::service::http::Server;
 use crate::upgrade::{self, UpgradeError, Upgraded, Upgrader};
 
@@ -40,28 +39,9 @@ pub(super) fn run(trailer: Trailer, flags: &Flags) -> Result<ExitCode, Box<dyn E
     if flags.keep.is_some() {
         writeln!(File::from(upgrader.descriptor("kept")?), "{} {}", upgrader.generation(), std::process::id())?;
     }
-    sleep(trailer.boot);
-    match trailer.fault {
-        Some(Fault::ExitBeforeReady) => {
-            writeln!(io::stderr(), "demo-service {}: the database schema is too new", trailer.version)?;
-            return Ok(ExitCode::from(3));
-        }
-        Some(Fault::ExitZeroBeforeReady) => return Ok(ExitCode::SUCCESS),
-        Some(Fault::NeverReady) => {
-            sleep(FOR_EVER);
-            return Ok(ExitCode::FAILURE);
-        }
-        Some(Fault::Reject) => {
-            upgrader.reject("the state on disk is from a later version");
-            sleep(FOR_EVER);
-            return Ok(ExitCode::FAILURE);
-        }
-        Some(Fault::CrashAtReady) => {
-            upgrader.ready()?;
-            sleep(MOMENT);
-            return Ok(ExitCode::from(CRASH.to_le_bytes()[0]));
-        }
-        _ => {}
+    let ready = || upgrader.ready().map_err(Into::into);
+    if let Some(ended) = before_ready(&trailer, |why| upgrader.reject(why), ready)? {
+        return Ok(ended);
     }
     let mut listeners = Vec::new();
     for (name, _) in &flags.listeners {

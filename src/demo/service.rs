@@ -21,10 +21,10 @@ use crate::service::{Inherited, Listener};
 pub(super) const CRASH: i32 = 9;
 
 /// From READY to the end of [`Fault::CrashAtReady`]: long enough to be switched to.
-pub(super) const MOMENT: Duration = Duration::from_millis(200);
+const MOMENT: Duration = Duration::from_millis(200);
 
 /// A fault that waits does not wait for ever: a test that forgets it leaves nothing behind.
-pub(super) const FOR_EVER: Duration = Duration::from_secs(600);
+const FOR_EVER: Duration = Duration::from_secs(600);
 
 /// How long the child of [`Fault::VersionFork`] holds the output.
 const HOLD: Duration = Duration::from_secs(30);
@@ -70,29 +70,10 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Box<dyn Err
         return super::direct::run(trailer, &flags);
     }
     let mut inherited = Inherited::take()?;
-    sleep(trailer.boot);
-    match trailer.fault {
-        Some(Fault::ExitBeforeReady) => {
-            writeln!(io::stderr(), "demo-service {}: the database schema is too new", trailer.version)?;
-            return Ok(ExitCode::from(3));
-        }
-        Some(Fault::ExitZeroBeforeReady) => return Ok(ExitCode::SUCCESS),
-        Some(Fault::NeverReady) => {
-            sleep(FOR_EVER);
-            return Ok(ExitCode::FAILURE);
-        }
-        Some(Fault::Reject) => {
-            inherited.notify().reject("the state on disk is from a later version")?;
-            sleep(FOR_EVER);
-            return Ok(ExitCode::FAILURE);
-        }
-        Some(Fault::CrashAtReady) => {
-            inherited.notify().ready()?;
-            sleep(MOMENT);
-            writeln!(io::stderr(), "demo-service {}: out of file descriptors", trailer.version)?;
-            return Ok(ExitCode::from(CRASH.to_le_bytes()[0]));
-        }
-        _ => {}
+    // A supervisor that does not hear of it has a deadline.
+    let reject = |why: &str| drop(inherited.notify().reject(why));
+    if let Some(ended) = before_ready(&trailer, reject, || inherited.notify().ready().map_err(Into::into))? {
+        return Ok(ended);
     }
     let mut listeners = Vec::new();
     for (name, address) in &flags.listeners {
@@ -101,6 +82,38 @@ fn run(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Box<dyn Err
     announce(&listeners)?;
     serve(inherited, listeners, trailer, &flags)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Boots, and does what the trailer says is wrong before it serves; the exit code if that ends it.
+pub(super) fn before_ready(
+    trailer: &Trailer,
+    reject: impl FnOnce(&str),
+    ready: impl FnOnce() -> Result<(), Box<dyn Error>>,
+) -> Result<Option<ExitCode>, Box<dyn Error>> {
+    sleep(trailer.boot);
+    Ok(match trailer.fault {
+        Some(Fault::ExitBeforeReady) => {
+            writeln!(io::stderr(), "demo-service {}: the database schema is too new", trailer.version)?;
+            Some(ExitCode::from(3))
+        }
+        Some(Fault::ExitZeroBeforeReady) => Some(ExitCode::SUCCESS),
+        Some(Fault::NeverReady) => {
+            sleep(FOR_EVER);
+            Some(ExitCode::FAILURE)
+        }
+        Some(Fault::Reject) => {
+            reject("the state on disk is from a later version");
+            sleep(FOR_EVER);
+            Some(ExitCode::FAILURE)
+        }
+        Some(Fault::CrashAtReady) => {
+            ready()?;
+            sleep(MOMENT);
+            writeln!(io::stderr(), "demo-service {}: out of file descriptors", trailer.version)?;
+            Some(ExitCode::from(CRASH.to_le_bytes()[0]))
+        }
+        _ => None,
+    })
 }
 
 /// Prints the addresses this process bound itself; with port 0 nobody else knows them.
