@@ -68,12 +68,12 @@ fn replacements_and_handoffs_in_turns_lose_no_stream_of_http2() {
         for _ in 0..5 {
             replace(&fetchd);
         }
+        // A handoff takes a few milliseconds: without this wait a client on a busy machine skips whole generations.
+        load.wait_for(in_phase(&fetchd.try_status().unwrap(), "serving")[0].1);
     }
-    let (number, last) = in_phase(&fetchd.try_status().unwrap(), "serving")[0];
-    assert_eq!(number, 21);
-    load.wait_for(last);
+    assert_eq!(in_phase(&fetchd.try_status().unwrap(), "serving")[0].0, 21);
     let tally = load.stop();
     assert!(tally.failed.is_empty(), "{:?}", tally.failed);
-    assert!(tally.requests > 500 && tally.pids.len() > 10, "{} requests, {:?}", tally.requests, tally.pids);
+    assert_eq!(tally.pids.len(), 21, "every generation answered: {} requests, {:?}", tally.requests, tally.pids);
     assert_eq!(fetchd.stop().code(), Some(0));
 }
