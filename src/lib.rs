@@ -41,6 +41,8 @@ pub mod embed;
 pub mod failure;
 #[cfg(feature = "agent")]
 pub mod fetch;
+#[cfg(feature = "fleet")]
+pub mod fleet;
 #[cfg(all(debug_assertions, feature = "cli", feature = "http"))]
 #[doc(hidden)]
 pub mod fuzz;

@@ -13,17 +13,20 @@ use source::{Token, files, text, tokens};
 
 /// The modules of the crate, lowest first. A module may import those in the lines above its own,
 /// and itself; those of one line know nothing of each other.
-const LAYERS: [&[&str]; 18] = [
+const LAYERS: [&[&str]; 21] = [
     &["failure", "clock", "checkpoint", "units", "digest", "service"],
     &["durable"],
     &["spawn"],
     &["state", "trust", "upgrade"],
+    &["fleet"],
     &["fetch"],
     &["verify"],
     &["install"],
     &["restart"],
     &["agent", "publish"],
     &["config"],
+    &["rollout"],
+    &["simulate"],
     &["control"],
     &["daemon"],
     &["embed"],
@@ -45,7 +48,7 @@ const NARROW: [(&str, &[&str]); 2] = [
 ];
 
 /// Modules of the table that need not exist.
-const PLANNED: [&str; 2] = ["control", "daemon"];
+const PLANNED: [&str; 4] = ["control", "daemon", "rollout", "simulate"];
 
 /// Where `unsafe` may stand; `docs/design/0004-unsafe.md` says why.
 const UNSAFE: [&str; 2] = ["src/spawn/image.rs", "src/service/inherit.rs"];

@@ -13,20 +13,31 @@ pub(super) const MAX_INTEGER: u64 = (1 << 53) - 1;
 /// Refused: a key that occurs twice, a number with a fraction or an exponent or beyond 2^53 - 1, a
 /// lone surrogate, a byte order mark, anything but white space after the value.
 pub fn strict(bytes: &[u8], depth: usize) -> Result<Value, String> {
+    read(bytes, Strict { depth, fractions: false })
+}
+
+/// As [`strict`], with numbers that have a fraction: for documents whose bytes are signed as they stand, so that two
+/// readers need not write one alike.
+pub fn strict_with_fractions(bytes: &[u8], depth: usize) -> Result<Value, String> {
+    read(bytes, Strict { depth, fractions: true })
+}
+
+fn read(bytes: &[u8], how: Strict) -> Result<Value, String> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
-    let value = Strict { depth }.deserialize(&mut reader).map_err(|e| e.to_string())?;
+    let value = how.deserialize(&mut reader).map_err(|e| e.to_string())?;
     reader.end().map_err(|e| e.to_string())?;
     Ok(value)
 }
 
 struct Strict {
     depth: usize,
+    fractions: bool,
 }
 
 impl Strict {
     fn inner<E: Error>(&self) -> Result<Strict, E> {
         let depth = self.depth.checked_sub(1).ok_or_else(|| E::custom("it is nested too deeply"))?;
-        Ok(Strict { depth })
+        Ok(Strict { depth, ..*self })
     }
 }
 
@@ -62,7 +73,11 @@ impl<'de> Visitor<'de> for Strict {
         Ok(value.into())
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Value, E> {
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        #[allow(clippy::cast_precision_loss, reason = "2^53 is exact")]
+        if self.fractions && value.abs() < MAX_INTEGER as f64 {
+            return Ok(value.into());
+        }
         Err(E::custom("a number is not an integer, or too large to be one"))
     }
 
@@ -82,12 +97,12 @@ impl<'de> Visitor<'de> for Strict {
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
-        let inner_depth = self.inner::<A::Error>()?.depth;
+        let inner = self.inner::<A::Error>()?;
         while let Some(key) = entries.next_key::<String>()? {
             if object.contains_key(&key) {
                 return Err(A::Error::custom("a key occurs twice in one object"));
             }
-            let value = entries.next_value_seed(Strict { depth: inner_depth })?;
+            let value = entries.next_value_seed(Strict { depth: inner.depth, fractions: inner.fractions })?;
             object.insert(key, value);
         }
         Ok(Value::Object(object))

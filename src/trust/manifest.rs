@@ -133,7 +133,7 @@ pub enum What {
 }
 
 /// One release.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Release {
     /// Its version; `None` only where nothing but the bytes can tell.
     pub version: Option<Version>,
@@ -149,6 +149,27 @@ pub struct Release {
     pub notes_url: Option<String>,
     /// Its artifacts, at most one for a target.
     pub artifacts: Vec<Artifact>,
+    /// How fast a fleet may be brought to it; `None` = it is not meant for one.
+    pub bounds: Option<Bounds>,
+}
+
+/// The fastest schedule by which the offline key lets a release go to a fleet, and what it may go back to.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Bounds {
+    /// At least so many steps.
+    pub min_steps: u32,
+    /// The first step has at most so many per cent of the hosts.
+    pub max_first_pct: f64,
+    /// From the beginning to the last host's turn at least so many seconds.
+    pub min_total_s: u64,
+    /// Each step but the last is watched for at least so many seconds.
+    pub min_bake_s: u64,
+    /// An emergency's schedule is allowed.
+    #[serde(default)]
+    pub emergency_ok: bool,
+    /// The versions that a host with this release may be sent back to.
+    #[serde(default)]
+    pub rollback_to: Vec<Version>,
 }
 
 /// A share of the hosts.

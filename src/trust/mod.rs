@@ -41,7 +41,7 @@ pub use choose::{Choice, PassedOver, Policy, choose};
 pub use comment::{Bound, Field};
 pub use document::KeyDocument;
 pub use floor::{Admitted, admit};
-pub use json::strict as strict_json;
+pub use json::{strict as strict_json, strict_with_fractions as strict_json_with_fractions};
 pub use kept::{Proved, proved, provision};
 pub use keys::{KeySet, PublicKey};
 pub use manifest::Manifest;

@@ -239,6 +239,7 @@ fn single(artifact: Artifact, version: Option<Version>, proof: Vouched, sha256: 
             min_from: None,
             rollout: None,
             notes_url: None,
+            bounds: None,
             artifacts: vec![artifact],
         }],
         proof,

@@ -5,7 +5,7 @@ use semver::Version;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Artifact, Manifest, Release, Revoked, Rollout, Vouched, What};
+use super::{Artifact, Bounds, Manifest, Release, Revoked, Rollout, Vouched, What};
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::failure::Exit;
@@ -54,6 +54,7 @@ struct WireRelease {
     rollout: Option<WireRollout>,
     notes_url: Option<String>,
     artifacts: Vec<WireArtifact>,
+    bounds: Option<Bounds>,
 }
 
 #[derive(Deserialize)]
@@ -172,6 +173,9 @@ fn release(wire: WireRelease) -> Result<Release, Refused> {
     if let Some(pair) = targets.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(malformed(format!("`{}` has two artifacts for `{}`", wire.version, pair[0])));
     }
+    if wire.bounds.as_ref().is_some_and(|bounds| !(0.0..=100.0).contains(&bounds.max_first_pct)) {
+        return Err(malformed(format!("`max_first_pct` of `{}` is not from 0 to 100", wire.version)));
+    }
     Ok(Release {
         artifacts: wire.artifacts.into_iter().map(artifact).collect::<Result<_, _>>()?,
         version: Some(wire.version),
@@ -180,6 +184,7 @@ fn release(wire: WireRelease) -> Result<Release, Refused> {
         min_from: wire.min_from,
         rollout: wire.rollout.map(|rollout| Rollout { percent: rollout.percent, salt: rollout.salt }),
         notes_url: wire.notes_url,
+        bounds: wire.bounds,
     })
 }
 

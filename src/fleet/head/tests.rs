@@ -1,0 +1,55 @@
+use crate::fleet::bounds::within;
+use crate::fleet::sample::head;
+use crate::fleet::*;
+use crate::trust::manifest::Bounds;
+
+fn bounds() -> Bounds {
+    Bounds {
+        min_steps: 3,
+        max_first_pct: 1.0,
+        min_total_s: 4 * 3600,
+        min_bake_s: 1800,
+        emergency_ok: false,
+        rollback_to: Vec::new(),
+    }
+}
+
+#[test]
+fn a_head_reads_as_it_is_written() {
+    let head = head();
+    let payload = head.payload().unwrap();
+    assert_eq!(Head::read(&payload).unwrap(), head);
+    let file = Head::to_file(&payload, &["a\nb".to_owned(), "c".to_owned()]).unwrap();
+    assert_eq!(head::split(&file).unwrap(), (payload, vec!["a\nb".to_owned(), "c".to_owned()]));
+}
+
+#[test]
+fn a_head_that_makes_no_sense_is_none() {
+    let edit = |change: &dyn Fn(&mut Head)| {
+        let mut head = head();
+        change(&mut head);
+        head.payload().unwrap_err().to_string()
+    };
+    assert!(edit(&|head| head.steps[1].pct = 1.0).contains("it rises"));
+    assert!(edit(&|head| head.steps[2].pct = 100.1).contains("it rises"));
+    assert!(edit(&|head| head.steps[2].pct = f64::NAN).contains("it rises"));
+    assert!(edit(&|head| head.steps.clear()).contains("0 steps"));
+    assert!(edit(&|head| head.rings.clear()).contains("0 rings"));
+    assert!(edit(&|head| head.nonce = "x".to_owned()).contains("nonce"));
+    assert!(edit(&|head| head.attempt = 0).contains("attempt"));
+    assert!(edit(&|head| head.release = "../x".to_owned()).contains("release"));
+    assert!(edit(&|head| head.poll_s.open = 0).contains("poll_s"));
+}
+
+#[test]
+fn nobody_goes_faster_than_the_offline_key_allows() {
+    let plan = head();
+    assert_eq!(within(&plan, &bounds()), Ok(()));
+    let refused = |bounds: Bounds| within(&plan, &bounds).unwrap_err().to_string();
+    assert!(refused(Bounds { min_steps: 4, ..bounds() }).contains("3 steps, at least 4"));
+    assert!(refused(Bounds { max_first_pct: 0.5, ..bounds() }).contains("1 % of the hosts, at most 0.5 %"));
+    assert!(refused(Bounds { min_bake_s: 1801, ..bounds() }).contains("watched for 1800 s"));
+    assert!(refused(Bounds { min_total_s: 4 * 3600 + 1, ..bounds() }).contains("after 14400 s, at least 14401 s"));
+    let strict = Bounds { min_steps: 9, max_first_pct: 0.1, min_total_s: 90_000, min_bake_s: 9000, ..bounds() };
+    assert_eq!(within(&plan, &Bounds { emergency_ok: true, ..strict }), Ok(()));
+}

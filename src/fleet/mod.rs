@@ -1,0 +1,30 @@
+//! A staged rollout over a bucket, as documents and rules: what hosts, stewards and operators agree on.
+//!
+//! Nothing here does input or output. The two state machines ([`host`], [`steward`]) say what they want to ask of
+//! the bucket as a [`store::Request`] and are told the [`store::Reply`]; who carries it there is somebody else's
+//! business: a worker process on a real host, a table in memory in a simulation. So both run the same code.
+//!
+//! ```text
+//! names, cohort, evidence ──▶ head (signed plan) ──▶ rollup ──▶ rule ──▶ host, steward
+//! ```
+//!
+//! `docs/fleet.md` says what it is for, `docs/design/0005-fleet.md` why it is so.
+
+pub mod bounds;
+pub mod cohort;
+pub mod evidence;
+pub mod head;
+pub mod names;
+pub mod plan;
+pub mod rollup;
+pub mod rule;
+#[cfg(test)]
+pub(crate) mod sample;
+pub mod store;
+pub mod times;
+
+pub use cohort::HostId;
+pub use evidence::{Evidence, Place, Report};
+pub use head::{Head, OpenHead};
+pub use names::Names;
+pub use times::Clock;

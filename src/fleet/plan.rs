@@ -1,0 +1,221 @@
+//! The plan of a rollout: rings of hosts, steps of shares, and the conditions between them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::cohort::HostId;
+use crate::clock::Timestamp;
+
+/// A ring: hosts that come before others, whatever their position. A host belongs to the first that matches it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ring {
+    /// What people call it. A ring called `canary` may not fail as often as others ([`Gate::canary_min_bad`]).
+    pub name: String,
+    /// Which hosts.
+    #[serde(rename = "match", default)]
+    pub matches: Match,
+    /// The first step has at least so many of its hosts, however small its share is.
+    #[serde(default)]
+    pub min_hosts: u64,
+    /// How long it waits after the ring before it has passed, in seconds.
+    #[serde(default)]
+    pub delay_s: u64,
+    /// Steps of its own; `None` = those of the plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<Step>>,
+    /// About how many hosts it has; 0 = not known.
+    #[serde(default)]
+    pub hosts: u64,
+}
+
+/// Which hosts a ring has: all that carry every label, and all that are named. Nothing at all = every host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Match {
+    /// Labels that a host must have, all of them.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Hosts, by id or by name.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+}
+
+/// A step: the share of a ring that may have the release from some time on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// Up to which share of the ring, in per cent: above 0, at most 100, rising from step to step.
+    pub pct: f64,
+    /// Not before; `None` = as soon as the step before has passed.
+    #[serde(default)]
+    pub not_before: Option<Timestamp>,
+    /// Over how long its hosts are spread, in seconds.
+    pub ramp_s: u64,
+    /// How long it is watched after that, in seconds.
+    pub bake_s: u64,
+    /// It opens only when an operator promotes it.
+    #[serde(default)]
+    pub manual: bool,
+}
+
+/// When a rollout goes on, and when it stops.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Gate {
+    /// The share of the started hosts that must be well before the next step, from 0 to 1.
+    pub ok_share: f64,
+    /// The most bad hosts, in per cent of the started ones.
+    pub max_bad_pct: f64,
+    /// So few bad hosts never stop a rollout.
+    pub min_bad: u64,
+    /// So many always do.
+    pub abs_bad: u64,
+    /// A host that started and says nothing for so long counts as bad, in seconds.
+    pub deadline_s: u64,
+    /// So many bad hosts of a canary ring stop it.
+    pub canary_min_bad: u64,
+}
+
+impl Default for Gate {
+    /// 95 % well; more than 2 % of the started and at least 3 bad stop it, or 500, or one canary; 30 min to report.
+    fn default() -> Gate {
+        Gate { ok_share: 0.95, max_bad_pct: 2.0, min_bad: 3, abs_bad: 500, deadline_s: 1800, canary_min_bad: 1 }
+    }
+}
+
+/// A maintenance window, in UTC.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// The days it opens on (`mon` to `sun`); none = every day.
+    #[serde(default)]
+    pub days: Vec<Day>,
+    /// When it opens, `HH:MM`.
+    pub start: String,
+    /// When it closes, `HH:MM`; not after `start` = on the next day.
+    pub end: String,
+    /// Labels of the hosts it is for; none = every host.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// The window is not looked at any more from then on.
+    #[serde(default)]
+    pub until: Option<Timestamp>,
+}
+
+/// A day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "they are the days")]
+pub enum Day {
+    Mon,
+    Tue,
+    Wed,
+    Thu,
+    Fri,
+    Sat,
+    Sun,
+}
+
+/// How many hosts of a group may switch at a time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lease {
+    /// The group of a host: text with `{label}` in it.
+    pub group: String,
+    /// How many slots a group has.
+    pub slots: u32,
+    /// A host that was rolled back keeps its slot: broken hosts stop their group.
+    #[serde(default)]
+    pub hold_on_failure: bool,
+}
+
+/// How often hosts ask, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PollHint {
+    /// While nothing is rolled out, or this host's turn is far.
+    pub idle: u64,
+    /// While a step of this host is open.
+    pub open: u64,
+}
+
+/// A host that follows a release of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pin {
+    /// The host, by id or by name.
+    pub host: String,
+    /// The release it keeps or takes; `None` = it keeps what it has.
+    #[serde(default)]
+    pub release: Option<String>,
+}
+
+/// An operator has seen a halt and lets the rollout go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ack {
+    /// How many latches have been acknowledged, this one included: the next is `halt-<n>`.
+    pub latches: u32,
+    /// The digest of the latch that was acknowledged, 64 hexadecimal digits.
+    pub latch: String,
+    /// How many bad hosts were known then; only those beyond count from now on.
+    pub bad: u64,
+    /// Hosts that are not counted any more, by id.
+    #[serde(default)]
+    pub exclude: Vec<HostId>,
+}
+
+/// Whether a rollout is running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Hosts may start.
+    Running,
+    /// Nobody starts; it can be resumed.
+    Paused,
+    /// Nobody starts: it went wrong, and somebody has to look.
+    Halted,
+    /// Nobody starts, ever.
+    Aborted,
+    /// Every host may have it, now and later.
+    Done,
+}
+
+/// What happens to the hosts that have a release whose rollout halts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnHalt {
+    /// They keep it.
+    #[default]
+    Hold,
+}
+
+/// What a host does that has not come to an end with the rollout before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Supersede {
+    /// It finishes that one first.
+    Wait,
+    /// It goes to the newer one directly.
+    #[default]
+    Jump,
+}
+
+impl Match {
+    /// Whether a host is meant.
+    pub fn includes(&self, host: HostId, name: Option<&str>, labels: &BTreeMap<String, String>) -> bool {
+        if self.labels.is_empty() && self.hosts.is_empty() {
+            return true;
+        }
+        let named = self.hosts.iter().any(|wanted| is_host(wanted, host, name));
+        let labelled = !self.labels.is_empty() && self.labels.iter().all(|(key, value)| labels.get(key) == Some(value));
+        named || labelled
+    }
+}
+
+/// Whether `wanted`, an id or a name, is this host.
+pub fn is_host(wanted: &str, host: HostId, name: Option<&str>) -> bool {
+    name == Some(wanted) || wanted.parse() == Ok(host) || HostId::named(wanted) == host
+}

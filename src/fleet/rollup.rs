@@ -1,0 +1,162 @@
+//! The roll-up: what the evidence of a rollout comes to, as stewards write it and hosts read it at the gate.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::cohort::HostId;
+use super::evidence::{Code, Place};
+use crate::clock::Timestamp;
+use crate::failure::Exit;
+use crate::trust::{Refused, strict_json};
+
+/// The largest roll-up that is read, in bytes.
+pub const MAX_FILE: usize = 512 * 1024;
+
+/// The most bad hosts that are listed.
+pub const MOST_BAD: usize = 50;
+
+/// What is known of a rollout. Two of the same rollout can be merged; the order does not matter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollup {
+    /// The layout, 1.
+    pub v: u8,
+    /// The rollout.
+    pub rollout: String,
+    /// The attempt that is counted; hosts of earlier ones count as they were.
+    pub attempt: u16,
+    /// Rises with every write.
+    pub seq: u64,
+    /// New with every write.
+    pub nonce: String,
+    /// When the evidence was read, by the store's clock: the oldest of its shards.
+    pub as_of: Timestamp,
+    /// The rings, each with its steps.
+    pub rings: Vec<Vec<Count>>,
+    /// By shard: how many hosts of it have started, and how many are bad.
+    pub shards: BTreeMap<String, Shard>,
+    /// Bad hosts, at most [`MOST_BAD`].
+    #[serde(default)]
+    pub bad: Vec<Bad>,
+    /// Hosts seen with two boots at once: clones of one image.
+    #[serde(default)]
+    pub clones: u64,
+    /// A host's operator stops the rollout.
+    #[serde(default)]
+    pub stops: u64,
+}
+
+/// The hosts of a step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Started, whatever became of them.
+    pub started: u64,
+    /// Of these: well.
+    pub ok: u64,
+    /// Of these: bad.
+    pub bad: u64,
+    /// Of these: silent for longer than the deadline.
+    pub overdue: u64,
+    /// Will not take it.
+    #[serde(default)]
+    pub declined: u64,
+    /// When the step had passed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passed_at: Option<Timestamp>,
+}
+
+/// What a shard's evidence comes to, for whoever compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    /// Hosts that have started.
+    pub started: u64,
+    /// Hosts that are bad.
+    pub bad: u64,
+    /// When it was read.
+    pub as_of: Timestamp,
+}
+
+/// A bad host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bad {
+    /// Which.
+    pub host: HostId,
+    /// Where it started.
+    pub place: Option<Place>,
+    /// Why, in the code of the failure; `silent` for one that is overdue.
+    pub code: Code,
+    /// When it was reported.
+    pub at: Timestamp,
+}
+
+impl Count {
+    /// Bad and overdue.
+    pub fn failed(&self) -> u64 {
+        self.bad + self.overdue
+    }
+
+    /// The two together.
+    #[must_use]
+    pub fn plus(&self, other: &Count) -> Count {
+        Count {
+            started: self.started + other.started,
+            ok: self.ok + other.ok,
+            bad: self.bad + other.bad,
+            overdue: self.overdue + other.overdue,
+            declined: self.declined + other.declined,
+            passed_at: None,
+        }
+    }
+}
+
+impl Rollup {
+    /// Reads a roll-up. Nobody signs it, so all of it is a claim: it can delay a rollout, and hasten it no further than
+    /// the signed schedule. Fails with `rollup.malformed`.
+    pub fn read(file: &[u8]) -> Result<Rollup, Refused> {
+        let malformed =
+            |why: &str| Refused::new("rollup.malformed", Exit::Content, format!("the roll-up is malformed: {why}"));
+        if file.len() > MAX_FILE {
+            return Err(malformed(&format!("it is {} bytes long, the limit is {MAX_FILE}", file.len())));
+        }
+        let value = strict_json(file, 6).map_err(|why| malformed(&why))?;
+        let rollup = Rollup::deserialize(value).map_err(|error| malformed(&error.to_string()))?;
+        if rollup.v != 1 {
+            return Err(malformed("only layout 1 is known"));
+        }
+        Ok(rollup)
+    }
+
+    /// One that knows nothing yet.
+    pub fn empty(rollout: &str, attempt: u16, nonce: String, as_of: Timestamp, steps: &[usize]) -> Rollup {
+        Rollup {
+            v: 1,
+            rollout: rollout.to_owned(),
+            attempt,
+            seq: 0,
+            nonce,
+            as_of,
+            rings: steps.iter().map(|steps| vec![Count::default(); *steps]).collect(),
+            shards: BTreeMap::new(),
+            bad: Vec::new(),
+            clones: 0,
+            stops: 0,
+        }
+    }
+
+    /// A ring, all of its steps together.
+    pub fn ring(&self, ring: usize) -> Count {
+        self.rings
+            .get(ring)
+            .map_or_else(Count::default, |steps| steps.iter().fold(Count::default(), |all, step| all.plus(step)))
+    }
+
+    /// Everything.
+    pub fn total(&self) -> Count {
+        (0..self.rings.len()).fold(Count::default(), |all, ring| all.plus(&self.ring(ring)))
+    }
+
+    /// What is known of a step.
+    pub fn step(&self, place: Place) -> Option<&Count> {
+        self.rings.get(usize::from(place.ring))?.get(usize::from(place.step))
+    }
+}
