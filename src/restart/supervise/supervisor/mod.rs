@@ -264,6 +264,11 @@ impl Supervisor {
         taken
     }
 
+    /// What a crash starts again: the release that serves, once nothing is watched.
+    pub fn current(&self) -> Option<&Launch> {
+        self.current.as_ref()
+    }
+
     fn serving(&self) -> Option<&Generation> {
         self.generations.iter().rev().find(|g| g.phase == Phase::Serving)
     }
