@@ -176,6 +176,8 @@ fn answer(stream: TcpStream, about: &str, notify: &Notify) -> Result<(), Box<dyn
     let path = request.split(' ').nth(1).unwrap_or("/");
     if let Some(ms) = path.strip_prefix("/slow/") {
         std::thread::sleep(Duration::from_millis(ms.parse()?));
+    } else if path == "/crash" {
+        std::process::exit(9);
     } else if path == "/restart" {
         notify.restart()?;
     } else if let Some(text) = path.strip_prefix("/status/") {

@@ -187,6 +187,27 @@ fn the_next_supervisor_waits_as_the_program_says_and_listens_where_it_says() {
 }
 
 #[test]
+fn a_supervisor_goes_back_with_its_release() {
+    let embed = Embed::of("embedded");
+    let mut command = embed.command(&["service"]);
+    command.env("FETCHD_CRASH_LIMIT", "1");
+    let mut supervised = embed.site.supervise(command);
+    let address = supervised.address();
+    let second = embed.publish(&Trailer::version("2.0.0"));
+    becomes(&mut supervised, "2.0.0", second);
+    let third = embed.publish(&Trailer::version("3.0.0"));
+    becomes(&mut supervised, "3.0.0", third);
+    // Whoever crashes does not answer.
+    let _ = get(address, "/crash");
+    becomes(&mut supervised, "2.0.0", second);
+    let fourth = embed.publish(&Trailer::version("4.0.0"));
+    becomes(&mut supervised, "4.0.0", fourth);
+    assert!(supervised.fetchd("rollback", &[]).status.success());
+    becomes(&mut supervised, "2.0.0", second);
+    assert_eq!(supervised.stop().code(), Some(0));
+}
+
+#[test]
 fn restarts_by_others_stay_theirs_when_the_supervisor_was_replaced() {
     let embed = Embed::of("embedded");
     let mut supervised = embed.run(&["service", "--by-others"]);

@@ -197,8 +197,8 @@ impl Daemon {
                 while let Ok(command) = self.orders.try_recv() {
                     self.supervisor.command(command);
                 }
-                let confirmed = replacement.next.as_ref().is_some_and(|next| Daemon::is_confirmed(next, &agent));
-                if self.supervisor.unrest().is_some() || !agent.inbox.is_empty() || !confirmed {
+                let other = replacement.next.as_ref().is_none_or(|next| self.serves_other_than(next));
+                if self.supervisor.unrest().is_some() || !agent.inbox.is_empty() || other {
                     // Something came in between: first that, then from the beginning.
                     self.agent.start(agent);
                     replacement.step = Step::Resting;
@@ -223,6 +223,9 @@ impl Daemon {
     /// The `execve`. Returns only if it failed.
     fn become_successor(&mut self, replacement: &Replacement, agent: &Agent) -> ReplaceError {
         let (Some(itself), Some(next)) = (&self.itself, &replacement.next) else { return ReplaceError::Unsupported };
+        if let Err(failure) = Daemon::is_confirmed(next, agent) {
+            return failure;
+        }
         tracing::info!(event = "supervisor.replacing", program = %next.path().display(), "fetchd replaces itself");
         let failure = {
             let Some(_quiet) = self.supervisor.quiet() else { return ReplaceError::Unread };

@@ -18,8 +18,8 @@ impl Daemon {
         if self.replacement.is_some() || self.supervisor.unrest().is_some() {
             return;
         }
-        let Some(launch) = self.supervisor.current() else { return };
-        if launch.sha256.is_none() || launch.sha256 == self.considered {
+        let Some(launch) = self.supervisor.proven() else { return };
+        if launch.sha256 == self.considered {
             return;
         }
         let is_this = is_this_program(&launch.program);
@@ -39,11 +39,18 @@ impl Daemon {
         }
     }
 
-    /// Whether the agent, at rest, says that `next` is what was confirmed.
-    pub(super) fn is_confirmed(next: &Next, agent: &Agent) -> bool {
-        let Some(sha256) = next.sha256() else { return true };
-        let line = agent.line.as_ref();
-        line.is_none_or(|line| line.running.as_ref().is_some_and(|running| running.sha256 == sha256))
+    /// Whether something else serves by now than what `next` was when it was asked.
+    pub(super) fn serves_other_than(&self, next: &Next) -> bool {
+        next.sha256().is_some() && next.sha256() != self.supervisor.current().and_then(|launch| launch.sha256)
+    }
+
+    /// Fails if the agent, at rest, does not say that `next` is what was confirmed.
+    pub(super) fn is_confirmed(next: &Next, agent: &Agent) -> Result<(), ReplaceError> {
+        let (Some(sha256), Some(line)) = (next.sha256(), &agent.line) else { return Ok(()) };
+        if line.running.as_ref().is_some_and(|running| running.sha256 == sha256) {
+            return Ok(());
+        }
+        Err(ReplaceError::Unverified { program: Some(next.path().to_owned()) })
     }
 
     /// Says that the supervisor goes on as it is, to whoever wants to know.
