@@ -58,6 +58,8 @@ impl Daemon {
         match &replacement.why {
             Why::Configuration => return self.not_applied(report),
             Why::Asked(asker) => tell(asker, report),
+            // It ends, and nobody has asked for anything else.
+            Why::Release if self.supervisor.is_stopping() => return,
             Why::Release => {}
         }
         self.stays(report);
