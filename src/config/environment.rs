@@ -12,7 +12,7 @@ use super::value::Given;
 pub const FILE: &str = "FETCHD_CONFIG";
 
 /// Variables that belong to the process protocol, not to the configuration.
-pub const PROTOCOL: [&str; 13] = [
+pub const PROTOCOL: [&str; 14] = [
     "FETCHD_PROTO",
     "FETCHD_ROLE",
     "FETCHD_GENERATION",
@@ -25,6 +25,7 @@ pub const PROTOCOL: [&str; 13] = [
     "FETCHD_SMOKE",
     "FETCHD_STATE_FD",
     "FETCHD_RESUME_FAILED",
+    "FETCHD_RESUME_WHY",
     "FETCHD_KEY_PASSWORD",
 ];
 
