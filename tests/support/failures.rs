@@ -225,7 +225,7 @@ pub const RELOAD: Column = Column {
         Fails(SMOKE),
         Never(MODE),
         Never(
-            "the server cannot execute it and goes on; that it did not change is seen of a compiled one, as `handoff.deadline`",
+            "only the smoke run keeps it away: what a server does that cannot execute its own file is the server's matter",
         ),
     ],
 };
