@@ -97,6 +97,11 @@ impl Names {
         format!("{}lease/{group}/{slot}", self.prefix)
     }
 
+    /// Under which the leases of every group are.
+    pub fn leases(&self) -> String {
+        format!("{}lease/", self.prefix)
+    }
+
     /// A slot of the stewards.
     pub fn steward(&self, slot: u32) -> String {
         self.lease("_steward", slot)
