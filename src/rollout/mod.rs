@@ -3,6 +3,8 @@
 pub mod metrics;
 pub mod page;
 mod plain;
+#[cfg(feature = "hyper")]
+pub mod serve;
 pub mod text;
 pub mod view;
 
