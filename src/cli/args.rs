@@ -282,6 +282,26 @@ pub(super) const VERBS: &[Verb] = &[
         also: &[],
     },
     Verb {
+        name: "fleet status",
+        about: "Show how a rollout stands: steps, hosts, what failed and what happens next",
+        long: "Reads the bucket and writes nothing. Bars: `#` well, `+` under way, `!` bad or silent, `.` not started.",
+        example: "fetchd fleet status --store s3://fleet/web --product web --fleet-key rollout.pub --watch",
+        group: None,
+        json: true,
+        also: &["product", "channel"],
+    },
+    Verb {
+        name: "fleet serve",
+        about: "Serve a page that shows how a rollout stands, and keeps itself up to date",
+        long: "On loopback, without a password, and read-only. `/view.json` has the same for programs, `/metrics` for \
+               Prometheus. The bucket is asked when somebody looks, and at most every 3 s however many do. Ends on SIGTERM \
+               and SIGINT.",
+        example: "fetchd fleet serve --store s3://fleet/web --product web --fleet-key rollout.pub",
+        group: None,
+        json: true,
+        also: &["product", "channel"],
+    },
+    Verb {
         name: "inspect",
         about: "Print what a bundle, a manifest, a signature or a key says, believing none of it",
         long: "",

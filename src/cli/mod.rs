@@ -87,6 +87,10 @@ const DISPATCH: &[(&str, Act)] = &[
     ("keys publish", keys::publish),
     #[cfg(feature = "fleet")]
     ("fleet doctor", fleet::doctor),
+    #[cfg(feature = "fleet")]
+    ("fleet status", fleet::status),
+    #[cfg(feature = "fleet")]
+    ("fleet serve", fleet::serve),
     ("inspect", inspect::inspect),
     ("self-update", self_update::self_update),
     ("config init", config::init),

@@ -4,6 +4,8 @@ pub mod doctor;
 pub mod metrics;
 pub mod page;
 mod plain;
+#[cfg(feature = "hyper")]
+pub mod serve;
 pub mod text;
 pub mod view;
 

@@ -1,12 +1,17 @@
 //! `fetchd fleet`: staged rollouts over a bucket.
 
 mod doctor;
+mod looked;
+mod serve;
+mod status;
 
 use clap::ArgMatches;
 use fetchd_fetchers::Options;
 use url::Url;
 
 pub(super) use self::doctor::doctor;
+pub(super) use self::serve::serve;
+pub(super) use self::status::status;
 use super::Failed;
 use crate::failure::Reported;
 use crate::fleet::store::BucketStore;
