@@ -7,6 +7,8 @@ mod completions;
 mod config;
 mod demo;
 mod failed;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod history;
 mod inspect;
 mod keygen;
@@ -83,6 +85,12 @@ const DISPATCH: &[(&str, Act)] = &[
     ("keys sign", keys::sign),
     ("keys show", keys::show),
     ("keys publish", keys::publish),
+    #[cfg(feature = "fleet")]
+    ("fleet doctor", fleet::doctor),
+    #[cfg(feature = "fleet")]
+    ("fleet status", fleet::status),
+    #[cfg(feature = "fleet")]
+    ("fleet serve", fleet::serve),
     ("inspect", inspect::inspect),
     ("self-update", self_update::self_update),
     ("config init", config::init),

@@ -1,0 +1,12 @@
+//! What an operator does with a rollout, and what it looks like.
+
+pub mod doctor;
+pub mod metrics;
+pub mod page;
+mod plain;
+#[cfg(feature = "hyper")]
+pub mod serve;
+pub mod text;
+pub mod view;
+
+pub use view::View;
