@@ -205,6 +205,8 @@ pub struct Host {
     /// Its turn is near: it polls more often.
     near: bool,
     earliest: Option<Timestamp>,
+    /// The nonce of a slot that was written, and nobody knows whether.
+    tried: Option<Box<str>>,
     /// The slot that was read.
     looked: Option<Box<Looked>>,
     stage: Stage,
@@ -305,6 +307,7 @@ impl Host {
             turn: None,
             near: false,
             earliest: None,
+            tried: None,
             looked: None,
             stage: Stage::Rest,
             asked: false,

@@ -71,6 +71,11 @@ impl Names {
         format!("{}ro/", self.0.prefix)
     }
 
+    /// Under which the evidence of all rollouts is.
+    pub fn evidences(&self) -> String {
+        format!("{}ev/", self.0.prefix)
+    }
+
     /// Under which one shard of a rollout's evidence is.
     pub fn evidence_of(&self, rollout: &str, shard: &str) -> String {
         format!("{}ev/{rollout}/{shard}/", self.0.prefix)
@@ -97,6 +102,11 @@ impl Names {
     /// A slot of a group's leases.
     pub fn lease(&self, group: &str, slot: u32) -> String {
         format!("{}lease/{group}/{slot}", self.0.prefix)
+    }
+
+    /// Under which the leases of every group are.
+    pub fn leases(&self) -> String {
+        format!("{}lease/", self.0.prefix)
     }
 
     /// A slot of the stewards.
