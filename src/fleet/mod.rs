@@ -12,6 +12,8 @@
 
 pub mod bounds;
 pub mod cohort;
+#[cfg(test)]
+pub(crate) mod drive;
 pub mod evidence;
 pub mod head;
 pub mod host;
