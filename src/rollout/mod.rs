@@ -1,8 +1,11 @@
 //! What an operator does with a rollout, and what it looks like.
 
+pub mod doctor;
 pub mod metrics;
 pub mod page;
 mod plain;
+#[cfg(feature = "hyper")]
+pub mod serve;
 pub mod text;
 pub mod view;
 
