@@ -19,9 +19,7 @@ impl Host {
         match how {
             Switched::Well => {
                 self.now_runs(&begun);
-                if self.me.id.chance(&format!("ok\0{}\0{}", begun.rollout, begun.attempt)) * 1000.0
-                    < f64::from(begun.ok_sample)
-                {
+                if self.me.id.says_ok(&begun.rollout, begun.attempt, f64::from(begun.ok_sample) / 1000.0) {
                     self.owe(&begun, State::Ok);
                 }
             }
