@@ -112,9 +112,10 @@ impl Host {
         }
     }
 
+    /// Again soon, in four minutes at most: who is silent for long counts as bad.
     pub(super) fn send_later(&mut self, trouble: &Trouble) {
         self.send_failures = self.send_failures.saturating_add(1);
-        self.send_at = self.after_failure(self.send_failures, trouble);
+        self.send_at = self.after_failure(self.send_failures.min(3), trouble);
         self.trouble = Some(Code::new(&trouble.code));
     }
 

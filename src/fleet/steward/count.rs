@@ -86,25 +86,26 @@ impl Shard {
     }
 
     /// Counts again, where anything can have changed.
-    fn sum(&mut self, head: &Head, now: Timestamp) -> &Sum {
+    fn sum(&mut self, head: &Head, now: Timestamp, heard: Timestamp) -> &Sum {
         let known = self.sum.take().filter(|sum| sum.seq == head.seq && sum.open == 0);
-        self.sum.insert(known.unwrap_or_else(|| count(head, &self.tally, now)))
+        self.sum.insert(known.unwrap_or_else(|| count(head, &self.tally, now, heard)))
     }
 }
 
-fn count(head: &Head, tally: &Tally, now: Timestamp) -> Sum {
+fn count(head: &Head, tally: &Tally, now: Timestamp, heard: Timestamp) -> Sum {
     let mut sum = Sum { rings: empty(head), samples: nobody(head), seq: head.seq, ..Sum::default() };
     let exclude = head.ack.as_ref().map_or(&[][..], |ack| &ack.exclude);
     let counted = tally.hosts().filter(|(host, _)| !exclude.contains(host));
     for (host, said) in counted {
-        add(&mut sum, head, *host, said, now);
+        let overdue = said.is_overdue(head.gate.deadline_s, now, heard);
+        add(&mut sum, head, *host, said, overdue);
     }
     sum.listed.sort_by_key(|bad| (bad.at, bad.host));
     sum.listed.truncate(MOST_BAD);
     sum
 }
 
-fn add(sum: &mut Sum, head: &Head, host: HostId, said: &Said, now: Timestamp) {
+fn add(sum: &mut Sum, head: &Head, host: HostId, said: &Said, overdue: bool) {
     sum.clones += u64::from(said.twice);
     sum.stops += u64::from(said.stop.is_some());
     let place = said.started.map(|(place, _)| place);
@@ -141,7 +142,7 @@ fn add(sum: &mut Sum, head: &Head, host: HostId, said: &Said, now: Timestamp) {
         count.ok += 1;
     } else if says_ok {
         sum.open += 1;
-        if let Some((place, at)) = said.started.filter(|_| said.is_overdue(head.gate.deadline_s, now)) {
+        if let Some((place, at)) = said.started.filter(|_| overdue) {
             count.overdue += 1;
             list(Code::new("silent"), Timestamp(at.0.saturating_add(head.gate.deadline_s)), Some(place));
         }
@@ -176,6 +177,7 @@ pub(super) fn roll_up(
     shards: &mut [Shard],
     known: Option<&Rollup>,
     now: Timestamp,
+    heard: Timestamp,
     nonce: String,
 ) -> Option<Rollup> {
     let as_of = shards.iter().map(|shard| shard.read).min().flatten()?;
@@ -184,7 +186,7 @@ pub(super) fn roll_up(
     let mut samples = nobody(head);
     for (shard, name) in shards.iter_mut().zip(head.shards.all()) {
         let read = shard.read?;
-        let sum = shard.sum(head, now);
+        let sum = shard.sum(head, now, heard);
         for (ring, from) in rollup.rings.iter_mut().zip(&sum.rings) {
             for (step, from) in ring.iter_mut().zip(from) {
                 *step = step.plus(from);

@@ -48,7 +48,7 @@ fn one_round_is_enough_for_an_operator() {
 fn stewards_race_and_nothing_is_lost() {
     let mut world = World::new(100, 5);
     world.run(9.0);
-    let serving = world.stewards.iter().filter(|(steward, _)| steward.serves()).count();
+    let serving = world.stewards.iter().filter(|(steward, _)| steward.serves(Timestamp(world.now))).count();
     assert!(serving <= POSTS as usize, "{serving}");
     assert_eq!(world.run_it("1.1.0+abc"), 100);
     assert_eq!(world.rollup().unwrap().total().ok, 100);

@@ -154,11 +154,10 @@ fn check(believed: &Believed, me: &Me, release: &str, now: Timestamp) {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 250, failure_persistence: None, ..ProptestConfig::default() })]
 
-    #[test]
-    fn nothing_a_worker_says_starts_what_the_keys_do_not_let_start(
+    fn random_answers(
         id in 0_u8..12,
         // Mostly what was asked for, so that some come as far as a switch.
-        replies in proptest::collection::vec((0_u8..11, any::<u8>(), 0_u8..10, -9000_i64..9000), 1..150),
+        replies in proptest::collection::vec((0_u8..11, any::<u8>(), 0_u8..16, -300_i64..300), 1..150),
         skew in prop_oneof![Just(0_i64), Just(86_400), Just(-86_400)],
     ) {
         let me = Me { boot: "b".to_owned(), ..Me::new(HostId::named(&format!("h{id}")), names()) };
@@ -227,7 +226,7 @@ fn sensible(request: &Request, pick: u8, now: u64) -> What {
             What::Object { body: body(if pick < 200 { 0 } else { pick % 9 }, now), tag }
         }
         Request::Get { key, .. } if *key == names().rollup("r-1") => {
-            What::Object { body: body(9 + (pick / 80), now), tag }
+            What::Object { body: body(9 + pick.saturating_sub(150) / 30, now), tag }
         }
         Request::Get { .. } | Request::Head { .. } => {
             if pick < 230 {
@@ -249,9 +248,9 @@ fn sensible(request: &Request, pick: u8, now: u64) -> What {
 }
 
 #[test]
-fn some_of_the_random_answers_come_as_far_as_a_switch() {
+fn nothing_a_worker_says_starts_what_the_keys_do_not_let_start() {
     SWITCHES.with_borrow_mut(|count| *count = 0);
-    nothing_a_worker_says_starts_what_the_keys_do_not_let_start();
+    random_answers();
     let switches = SWITCHES.with_borrow(|count| *count);
-    assert!(switches > 20, "{switches} switches");
+    assert!(switches > 20, "only {switches} came as far as a switch");
 }
