@@ -9,6 +9,7 @@
 
 mod change;
 mod desk;
+pub mod doctor;
 mod effect;
 mod error;
 pub mod explain;
