@@ -113,7 +113,8 @@ pub(super) fn releases(manifest: &mut Value) -> Result<&mut Vec<Value>, PublishE
 /// How bounds stand in a manifest, whose numbers have no fractions.
 pub(super) fn bounds(bounds: &Bounds) -> Result<Value, PublishError> {
     let first = (1..=100_u32).find(|whole| f64::from(*whole) == bounds.max_first_pct);
-    let first = first.ok_or_else(|| PublishError::Usage("`max_first_pct` is not a whole number from 1 to 100".into()))?;
+    let first =
+        first.ok_or_else(|| PublishError::Usage("`max_first_pct` is not a whole number from 1 to 100".into()))?;
     let back: Vec<String> = bounds.rollback_to.iter().map(ToString::to_string).collect();
     Ok(json!({
         "min_steps": bounds.min_steps, "max_first_pct": first, "min_total_s": bounds.min_total_s,

@@ -8,7 +8,8 @@ use semver::Version;
 use super::RolloutError;
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
-use crate::fleet::cohort::Shards;
+use crate::fleet::Caps;
+use crate::fleet::cohort::{HostId, Shards};
 use crate::fleet::evidence::Evidence;
 use crate::fleet::head::{self, Head};
 use crate::fleet::names::Names;
@@ -149,6 +150,17 @@ impl<'a> Desk<'a> {
         Ok(all)
     }
 
+    /// What one host has said in a rollout.
+    pub fn evidence_of(&mut self, head: &Head, host: HostId) -> Result<Vec<Evidence>, RolloutError> {
+        let prefix = self.names.evidence_of(&head.rollout, &host.shard(head.shards));
+        let keys = self.keys(&format!("{prefix}{host}/"), 10_000)?;
+        let one = |(key, at): &(String, Timestamp)| {
+            let (host, report) = Names::read_evidence(&key[prefix.len()..])?;
+            Some(Evidence { host, report, at: *at })
+        };
+        Ok(keys.iter().filter_map(one).collect())
+    }
+
     /// The signed state that is in force; `None` if nothing was ever rolled out.
     ///
     /// Fails as [`Head::open`] does: what nobody has signed is not worked on.
@@ -178,6 +190,12 @@ impl<'a> Desk<'a> {
         let key = self.names.latch(&head.rollout, acknowledged);
         let found = self.get(&key, SMALL)?;
         Ok(found.map(|(body, _)| Halted { key, sha256: Sha256::of(&body), body }))
+    }
+
+    /// What the doctor has found out about the store; `None` = nobody has asked.
+    pub fn caps(&mut self) -> Result<Option<Caps>, RolloutError> {
+        let found = self.get(&self.names.caps(), SMALL)?;
+        Ok(found.map(|(file, _)| Caps::read(&file)).transpose()?)
     }
 
     /// What a host has said of itself, as JSON.

@@ -83,7 +83,7 @@ pub fn explain(desk: &mut Desk<'_>, head: &Head, asked: &str) -> Result<Explaine
     });
     let opens = turn.and_then(|turn| earliest(head, rollup.as_ref(), turn.place));
     let earliest = opens.zip(ramp).map(|(opens, wait)| Timestamp(opens.0.saturating_add(wait)));
-    let reported = hosts::hosts(desk, head)?.into_iter().find(|known| known.host == host);
+    let reported = hosts::host(desk, head, host)?;
 
     let mut blocks = Vec::new();
     let mut block = |what, why: String| blocks.push(Block { what, why });

@@ -72,6 +72,13 @@ pub fn hosts(desk: &mut Desk<'_>, head: &Head) -> Result<Vec<Host>, RolloutError
     Ok(join(&evidence, head.gate.deadline_s, now))
 }
 
+/// The same of one host; `None` if it has said nothing.
+pub fn host(desk: &mut Desk<'_>, head: &Head, host: HostId) -> Result<Option<Host>, RolloutError> {
+    let evidence = desk.evidence_of(head, host)?;
+    let now = desk.now();
+    Ok(join(&evidence, head.gate.deadline_s, now).pop())
+}
+
 fn join(evidence: &[Evidence], deadline_s: u64, now: Timestamp) -> Vec<Host> {
     let mut last: BTreeMap<HostId, &Evidence> = BTreeMap::new();
     let mut places: BTreeMap<(HostId, u16), Place> = BTreeMap::new();

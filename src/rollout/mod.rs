@@ -20,9 +20,13 @@ pub mod page;
 mod plain;
 pub mod profile;
 mod proposal;
+pub mod releases;
 mod start;
 pub mod text;
 pub mod view;
+
+#[cfg(test)]
+mod tests;
 
 pub use change::{Change, open_place};
 pub use desk::{Described, Desk, Found, GOOD_FOR, Halted};

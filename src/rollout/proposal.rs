@@ -13,9 +13,9 @@ use crate::fleet::bounds;
 use crate::fleet::head::{COMMENT, Head, MAX_FILE};
 use crate::fleet::plan::Phase;
 use crate::fleet::store::{Request, What};
+use crate::fleet::{Caps, Feature};
 use crate::publish::SigningKey;
 use crate::trust::Refused;
-use crate::trust::manifest::Bounds;
 
 /// The next signed state, not written yet.
 #[derive(Debug, Clone)]
@@ -59,6 +59,9 @@ impl Proposal {
             let hint = "`fetchd fleet finish` or `abort` ends it; `--supersede` begins this one all the same";
             return Err(RolloutError::phase(message, hint));
         }
+        if start.plan.lease.is_some() {
+            desk.caps()?.unwrap_or_else(Caps::unknown).allows(Feature::Leases)?;
+        }
         let after = start::head(desk, start, before.as_ref().map(|before| &before.head))?;
         bounds::within(&after, &described.bounds)?;
         Proposal::new(desk, before, after, good_for)
@@ -75,7 +78,7 @@ impl Proposal {
         if after.base.is_empty() {
             after.base = vec![before.head.release.clone()];
         }
-        bounds::within(&after, &back(&to.bounds))?;
+        bounds::within(&after, &bounds::EMERGENCY)?;
         Proposal::new(desk, Some(before), after, good_for)
     }
 
@@ -90,7 +93,7 @@ impl Proposal {
             let within = bounds::within(&after, &described.bounds);
             // A way back has bounds of its own.
             within.or_else(|refused| {
-                if after.base.is_empty() { Err(refused) } else { bounds::within(&after, &back(&described.bounds)) }
+                if after.base.is_empty() { Err(refused) } else { bounds::within(&after, &bounds::EMERGENCY) }
             })?;
         }
         Proposal::new(desk, Some(before), after, good_for)
@@ -115,6 +118,12 @@ impl Proposal {
         let mut notes = Vec::new();
         if let Some(ahead) = desk.clock.ahead.filter(|_| desk.clock.is_off()) {
             notes.push(format!("this machine's clock and the store's are {} s apart", ahead.unsigned_abs()));
+        }
+        match desk.caps() {
+            // What is wrong with it must not keep anybody from a pause.
+            Err(error) => notes.push(error.to_string()),
+            Ok(None) => notes.push("nobody has asked what this store can do: `fetchd fleet doctor` does".to_owned()),
+            Ok(Some(caps)) => notes.extend(caps.allows(Feature::Operators).err().map(|refused| refused.to_string())),
         }
         Ok(Proposal { before, after, effect, notes })
     }
@@ -189,11 +198,6 @@ impl Proposal {
         }
         notes
     }
-}
-
-/// What a way back may be like: as fast as an emergency.
-fn back(bounds: &Bounds) -> Bounds {
-    Bounds { emergency_ok: true, ..bounds.clone() }
 }
 
 fn allowed(head: &Head, running: &Described, to: &Version) -> Result<(), RolloutError> {

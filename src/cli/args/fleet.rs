@@ -17,14 +17,17 @@ pub(super) const VERBS: &[Verb] = &[
         "Changes nothing in the bucket: a head is there from the first `fleet start` on. Prints what hosts are given.",
         "fetchd fleet init --product web --make-key --rollout-key rollout.key --rollout-pub rollout.pub",
     ),
-    verb(
-        "fleet publish",
-        "Put a signed release into the bucket, with the bounds of its rollout",
-        "Signed with the offline key. It lies in a directory of its own, is written once and changes nothing on any \
+    Verb {
+        also: &["product", "channel", "key", "target_check"],
+        ..verb(
+            "fleet publish",
+            "Put a signed release into the bucket, with the bounds of its rollout",
+            "Signed with the offline key. It lies in a directory of its own, is written once and changes nothing on any \
          host: that is for `fleet start`. The bounds say how fast a stolen online key could make hosts take it.",
-        "fetchd fleet publish --product web --secret-key release.key --release 1.4.2 --bounds default --rollback-to 1.4.1 \
+            "fetchd fleet publish --product web --secret-key release.key --release 1.4.2 --bounds default --rollback-to 1.4.1 \
          x86_64-unknown-linux-gnu=target/release/web",
-    ),
+        )
+    },
     verb(
         "fleet start",
         "Begin the rollout of a release",

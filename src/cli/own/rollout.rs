@@ -3,6 +3,7 @@
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
 use super::super::release as values;
+use super::fleet::store;
 use super::{expires, file, switch, text, version};
 
 pub(super) fn add(command: Command, verb: &str) -> Command {
@@ -16,10 +17,7 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
         "fleet publish" => publish(command),
         "fleet start" => changing(planned(
             command
-                .arg(
-                    text("release", "ID", "The release, as `fleet publish` has named it")
-                        .required(true),
-                )
+                .arg(text("release", "ID", "The release, as `fleet publish` has named it").required(true))
                 .arg(text("plan", "PLAN", "`default`, `fast`, `emergency` or a file").default_value("default"))
                 .arg(switch("supersede", "Begin although another rollout goes on")),
         )),
@@ -33,11 +31,11 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
                 .arg(text("ack", "HALT", "The halt that was looked at: the first digits of its digest"))
                 .arg(several("exclude", "HOST", "A host that is not counted any more").requires("ack")),
         ),
-        "fleet pin" => changing(
-            command
-                .arg(word("host", "HOST", "The host, by name or id").required(true))
-                .arg(word("pinned", "RELEASE", "The release it takes and keeps [default: what it has]")),
-        ),
+        "fleet pin" => changing(command.arg(word("host", "HOST", "The host, by name or id").required(true)).arg(word(
+            "pinned",
+            "RELEASE",
+            "The release it takes and keeps [default: what it has]",
+        ))),
         "fleet unpin" => changing(command.arg(word("host", "HOST", "The host, by name or id").required(true))),
         "fleet retry" => {
             changing(command.arg(switch("bad", "Those that were bad; there are no others that could try again")))
@@ -47,19 +45,14 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
         }
         "fleet hosts" => reading(
             command
-                .arg(text("state", "STATE", "Only these: `bad`, `overdue`, `started`, `ok`, `declined` or `stop`").value_parser(
-                    ["bad", "overdue", "started", "ok", "declined", "stop"],
-                ))
                 .arg(
-                    text("limit", "N", "Print only so many")
-                        .value_parser(value_parser!(usize))
-                        .default_value("100"),
-                ),
+                    text("state", "STATE", "Only these: `bad`, `overdue`, `started`, `ok`, `declined` or `stop`")
+                        .value_parser(["bad", "overdue", "started", "ok", "declined", "stop"]),
+                )
+                .arg(text("limit", "N", "Print only so many").value_parser(value_parser!(usize)).default_value("100")),
         ),
         "fleet explain" => reading(command.arg(word("host", "HOST", "The host, by name or id").required(true))),
-        "fleet steward" => {
-            reading(command.arg(switch("once", "Once, and end").required(true)))
-        }
+        "fleet steward" => reading(command.arg(switch("once", "Once, and end").required(true))),
         "fleet gc" => reading(
             command
                 .arg(
@@ -72,14 +65,6 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
         ),
         _ => command,
     }
-}
-
-fn store() -> Arg {
-    text("store", "URL", "The bucket of the fleet: s3://BUCKET/PREFIX [env: FETCHD_FLEET_STORE]").long_help(
-        "The bucket of the fleet, as `s3://BUCKET/PREFIX?region=REGION`. The options are those of an S3 source, in the \
-         URL's query; credentials come from the environment or a profile, as for other tools of AWS. [env: \
-         FETCHD_FLEET_STORE]",
-    )
 }
 
 fn rollout_key() -> Arg {
@@ -138,14 +123,21 @@ fn planned(command: Command) -> Command {
 
 fn publish(command: Command) -> Command {
     command
-        .arg(file("secret-key", "FILE", "The offline secret key, which signs releases").required(true).action(ArgAction::Append))
+        .arg(
+            file("secret-key", "FILE", "The offline secret key, which signs releases")
+                .required(true)
+                .action(ArgAction::Append),
+        )
         .arg(version("release", "The version of the release").required(true))
         .arg(text("id", "ID", "The name of its directory [default: the version, and 8 digits of the digest]"))
         .arg(
             text("bounds", "BOUNDS", "How fast it may be rolled out: `default`, `fast` or a file")
                 .default_value("default"),
         )
-        .arg(several("rollback-to", "VERSION", "A version that its hosts may be sent back to").value_parser(values::version))
+        .arg(
+            several("rollback-to", "VERSION", "A version that its hosts may be sent back to")
+                .value_parser(values::version),
+        )
         .arg(switch("emergency-ok", "Let it be rolled out within an hour"))
         .arg(expires("How long clients may install from this manifest: `30d`, or `never` [default: 90d]"))
         .arg(text("entry", "PATH", "The binary's path in the archives [default: their only file]"))
