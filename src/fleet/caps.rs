@@ -206,7 +206,7 @@ mod tests {
             }
         }
         assert!(Feature::ALL.iter().all(|feature| found(Tier::WithNotes, true).allows(*feature).is_ok()));
-        let hint = |caps: Caps| caps.allows(Feature::Leases).unwrap_err().hint().unwrap();
+        let hint = |caps: Caps| crate::failure::Failure::hint(&caps.allows(Feature::Leases).unwrap_err()).unwrap();
         assert!(hint(Caps::unknown()).contains("fleet doctor"));
         assert!(hint(found(Tier::FetchOnly, false)).contains("tier 1 or 2"));
     }

@@ -22,6 +22,8 @@ pub mod profile;
 mod proposal;
 pub mod releases;
 mod start;
+#[cfg(feature = "hyper")]
+pub mod serve;
 pub mod text;
 pub mod view;
 
