@@ -21,9 +21,9 @@ mod plain;
 pub mod profile;
 mod proposal;
 pub mod releases;
-mod start;
 #[cfg(feature = "hyper")]
 pub mod serve;
+mod start;
 pub mod text;
 pub mod view;
 
