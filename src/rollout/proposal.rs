@@ -105,7 +105,12 @@ impl Proposal {
         mut after: Head,
         good_for: Duration,
     ) -> Result<Proposal, RolloutError> {
-        after.seq = before.as_ref().map_or(0, |before| before.head.seq).saturating_add(1);
+        let last = match &before {
+            Some(before) => before.head.seq,
+            None => last(desk)?,
+        };
+        // More than what hosts have seen already, where somebody has removed the head.
+        after.seq = after.seq.max(last).saturating_add(1);
         after.nonce = nonce()?;
         after.valid_until = desk.now().max(after.t0).plus(good_for);
         after.payload()?;
@@ -198,6 +203,14 @@ impl Proposal {
         }
         notes
     }
+}
+
+/// The highest number of which there is a copy; 0 = none.
+fn last(desk: &mut Desk<'_>) -> Result<u64, RolloutError> {
+    let copies = desk.keys(&desk.names.rollouts(), 100_000)?;
+    let number =
+        |(key, _): &(String, crate::clock::Timestamp)| key.rsplit_once("/plan-")?.1.strip_suffix(".json")?.parse().ok();
+    Ok(copies.iter().filter_map(number).max().unwrap_or(0))
 }
 
 fn allowed(head: &Head, running: &Described, to: &Version) -> Result<(), RolloutError> {

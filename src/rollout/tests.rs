@@ -94,7 +94,7 @@ impl Site {
 fn asked(release: &str, plan: &str) -> Start {
     let plan = Plan::named(plan).unwrap();
     let (salt, at, rollout) = (None, None, None);
-    Start { release: release.to_owned(), plan, base: Vec::new(), hosts: Some(100), salt, at, rollout }
+    Start { release: release.to_owned(), plan, base: Vec::new(), hosts: Some(100), salt, at, rollout, at_least_seq: 0 }
 }
 
 fn resume(ack: Option<&str>) -> Change {
@@ -141,6 +141,20 @@ fn a_rollout_goes_from_its_start_to_its_end() {
     // Every signed state has its copy.
     let copies = site.store.keys(&format!("{}r-2027-01-15-1/", site.names.rollouts()));
     assert_eq!(copies.len() as u64, aborted.seq + 1, "{copies:?}");
+}
+
+#[test]
+fn a_head_that_was_removed_is_followed_by_one_with_a_higher_number() {
+    let site = Site::new();
+    site.start("1.1.0", "default").unwrap();
+    site.change(after(1), &Change::Renew).unwrap();
+    site.store.lose(&site.names.head());
+    assert_eq!(site.start("1.1.0", "default").unwrap().head.seq, 3, "its copies say how far it was");
+    site.store.lose_all();
+    site.release("1.1.0", &profile::bounds("default").unwrap());
+    let start = Start { at_least_seq: 40, ..asked("1.1.0", "default") };
+    let head = site.at(T0, |desk| Proposal::start(desk, &start, false, GOOD_FOR).unwrap().after);
+    assert_eq!(head.seq, 41, "as the operator says");
 }
 
 #[test]

@@ -43,6 +43,7 @@ fn asked(matches: &ArgMatches, release: &str) -> Result<Start, Reported> {
         salt: text("salt"),
         at: matches.get_one::<Day>("at").and_then(|day| day.from(Timestamp::now())),
         rollout: text("rollout"),
+        at_least_seq: matches.get_one("at-least-seq").copied().unwrap_or(0),
     })
 }
 
