@@ -90,11 +90,14 @@ impl Proposal {
         let faster = matches!(change, Change::Promote | Change::SkipStep);
         if faster || (desk.offline.is_some() && !matches!(change, Change::Pause | Change::Abort)) {
             let described = desk.release(&after.release)?;
-            let within = bounds::within(&after, &described.bounds);
             // A way back has bounds of its own.
-            within.or_else(|refused| {
-                if after.base.is_empty() { Err(refused) } else { bounds::within(&after, &bounds::EMERGENCY) }
-            })?;
+            let back = || if after.base.is_empty() { None } else { bounds::within(&after, &bounds::EMERGENCY).ok() };
+            if let Err(refused) = bounds::within(&after, &described.bounds)
+                && back().is_none()
+            {
+                let hint = "wait until the step has been open for as long as its release asks for";
+                return Err(if faster { refused.hint(hint) } else { refused }.into());
+            }
         }
         Proposal::new(desk, Some(before), after, good_for)
     }

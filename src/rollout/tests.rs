@@ -375,6 +375,6 @@ fn the_effect_says_how_many_hosts_come_when() {
         assert!((before.eligible[0] - 1.0).abs() < 0.01 && before.eligible[2] > 50.0, "{:?}", before.eligible);
         assert_eq!(proposal.effect.after.eligible, [0.0; 3]);
         let lines = proposal.effect.lines().join("\n");
-        assert!(lines.contains("state    running → paused") && lines.contains("now 1 → 0"), "{lines}");
+        assert!(lines.contains("state    running → paused") && lines.contains("now: 1 → 0"), "{lines}");
     });
 }

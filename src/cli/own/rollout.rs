@@ -109,7 +109,7 @@ fn planned(command: Command) -> Command {
         .arg(several("ring", "RING", "A ring before all others: `canary,host=web-1` or `eu,az=eu-1,delay=24h`").long_help(
             "A ring before all others, in the order given: its name, then with commas between `LABEL=VALUE` of its hosts, \
              `host=NAME`, `count=N` (how many it has), `min=N` (its first step has so many at least) and `delay=DURATION` \
-             (after the ring before). A bad host of a ring called `canary` halts the rollout at once.",
+             (after the ring before). Hosts that are named come all at once. A bad host of a ring called `canary` halts the rollout at once.",
         ))
         .arg(several("base", "ID", "A release that hosts may come from [default: any that the manifest lets]"))
         .arg(text("lease", "GROUP:SLOTS", "How many hosts of a group may switch at a time: `{az}:2`").long_help(
