@@ -12,8 +12,8 @@ use tempfile::TempDir;
 /// Bounds that a test can live with: as fast as you like, in two steps.
 const BOUNDS: &str = "min_steps = 2\nmax_first_pct = 50\nmin_total_s = 0\nmin_bake_s = 0\n";
 
-/// Everybody of a step at once, two steps.
-const PLAN: &str = "steps = [{pct = 50, ramp = \"0s\"}, {pct = 100, ramp = \"0s\"}]\n";
+/// Everybody of a step at once; somebody has to open the second.
+const PLAN: &str = "steps = [{pct = 50, ramp = \"0s\"}, {pct = 100, ramp = \"0s\", manual = true}]\n";
 
 /// A directory with the offline and the online key, a plan, and bounds; and the bucket.
 pub(crate) struct Shell {
