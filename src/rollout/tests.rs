@@ -365,6 +365,16 @@ fn plans_are_as_long_as_they_say() {
 }
 
 #[test]
+fn the_plan_and_the_bounds_of_the_guide_are_read() {
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/fleet.md")).unwrap();
+    let mut blocks = guide.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let bounds: Bounds = toml::from_str(blocks.next().unwrap()).unwrap();
+    assert_eq!(bounds, profile::bounds("default").unwrap());
+    let plan = Plan::parse(blocks.next().unwrap()).unwrap();
+    assert_eq!((plan.steps.len(), plan.rings.len(), plan.windows.len(), plan.poll_s.open), (3, 2, 1, 300));
+}
+
+#[test]
 fn the_effect_says_how_many_hosts_come_when() {
     let site = Site::new();
     site.start("1.1.0", "default").unwrap();
