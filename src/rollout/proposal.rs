@@ -54,6 +54,11 @@ impl Proposal {
             let message = format!("`{}` was withdrawn by its publisher", start.release);
             return Err(RolloutError::phase(message, "publish a newer one"));
         }
+        if let Some(expired) = described.expires.filter(|expires| *expires <= desk.now()) {
+            let message =
+                format!("the manifest of `{}` has expired at {expired}: no host would take it", start.release);
+            return Err(RolloutError::phase(message, "publish it again, under another `--id`"));
+        }
         if let Some(before) = before.as_ref().filter(|before| goes_on(&before.head) && !supersede) {
             let message = format!("the rollout `{}` of {} still goes on", before.head.rollout, before.head.release);
             let hint = "`fetchd fleet finish` or `abort` ends it; `--supersede` begins this one all the same";
@@ -88,7 +93,7 @@ impl Proposal {
         let after = change.apply(desk, &before)?;
         // What makes it no faster is possible without the manifest: a pause must not wait for a key.
         let faster = matches!(change, Change::Promote | Change::SkipStep);
-        if faster || (desk.offline.is_some() && !matches!(change, Change::Pause | Change::Abort)) {
+        if faster || (desk.offline.is_some() && matches!(change, Change::Resume { .. })) {
             let described = desk.release(&after.release)?;
             // A way back has bounds of its own.
             let back = || if after.base.is_empty() { None } else { bounds::within(&after, &bounds::EMERGENCY).ok() };

@@ -337,7 +337,12 @@ fn only_what_is_old_and_over_is_removed() {
         site.store.set(&site.names.rollup(&rollout), b"{}".to_vec());
         site.store.clone().ask(Request::Report { rollout, shard, host, report, body: Vec::new() });
     }
+    // Another product has a rollout of that name as long as this one stands here.
+    let other = Names::new("p", "api", "beta").unwrap().head();
+    site.store.set(&other, b"{\"rollout\":\"r-old\"}".to_vec());
     let month = Duration::from_secs(30 * 86_400);
+    site.at(after(31 * 24), |desk| assert_eq!(gc::old(desk, month).unwrap(), []));
+    site.store.lose(&other);
     site.at(after(29 * 24), |desk| assert_eq!(gc::old(desk, month).unwrap(), []));
     site.at(after(31 * 24), |desk| {
         let old = gc::old(desk, month).unwrap();
