@@ -54,7 +54,7 @@ fn halt(html: &mut Html, view: &View) {
 }
 
 fn next(html: &mut Html, view: &View) {
-    html.raw("<section id=\"next\"><h2>Next</h2><p>").text(&view.next.text);
+    html.raw("<section id=\"next\"><h2>Next</h2><p>").prose(&view.next.text);
     if let Some(at) = view.next.at {
         html.raw(" ");
         time(html, at, view.at);

@@ -250,7 +250,7 @@ fn a_roll_up_may_say_anything() {
     assert_eq!(view.state, Standing::Halted);
     let _ = (crate::rollout::text::lines(&view), crate::rollout::metrics::text(&view));
     let shown = crate::rollout::page::Shown { view: Some(&view), trouble: None };
-    let _ = crate::rollout::page::page(shown);
+    let _ = crate::rollout::page::page(shown, false);
     scene.rollup.rings.clear();
     assert_eq!(scene.view().rings[0].steps.len(), 3);
     scene.store.set(&scene.names.rollup("r-1"), b"{}".to_vec());
