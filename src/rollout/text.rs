@@ -115,7 +115,7 @@ fn of_step(step: &Step, now: Timestamp) -> Vec<String> {
         Word::Filling => step.full,
         Word::Baking => step.bakes_until,
         Word::Passed => step.passed_at,
-        Word::Closed | Word::Waiting => None,
+        Word::Closed | Word::Waiting | Word::Stopped => None,
     };
     let when = when.map(|when| format!(", {}", relative(when, now))).unwrap_or_default();
     let mut lines = vec![format!("{:>3} {:>5} %  [{}]  {word}{when}", step.number, step.pct, bar(step))];

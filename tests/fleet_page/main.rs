@@ -91,6 +91,8 @@ fn a_browser_sees_a_rollout_change_halt_and_end() {
     assert_eq!(browser.value("document.querySelectorAll('main script, main img, main [onload]').length"), json!(0));
     assert_eq!(browser.value("document.title"), json!("halted: web stable 1.1.0+4f2a91c"));
 
+    assert_eq!(browser.value(words), json!("passed passed stopped closed"));
+
     // A phone.
     browser.resize(320, 1100);
     assert_eq!(browser.overflow(), "", "at 320 pixels");

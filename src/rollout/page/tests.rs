@@ -9,6 +9,7 @@ fn shown(view: &View) -> Shown<'_> {
 #[test]
 fn nothing_that_a_host_says_becomes_markup() {
     let mut view = halted();
+    assert!(part(shown(&view)).contains("Its clock was 400 s off."));
     let evil = "</title></main><script>alert(1)</script>\" onload='x'";
     (view.product, view.release) = (evil.to_owned(), evil.to_owned());
     view.rings[0].name = evil.to_owned();
