@@ -219,8 +219,7 @@ fn folded(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let mut word: Vec<char> = word.chars().collect();
-        loop {
-            let Some(last) = lines.last_mut() else { break };
+        while let Some(last) = lines.last_mut() {
             let room = width.saturating_sub(last.chars().count() + usize::from(!last.is_empty()));
             if word.len() <= room {
                 if !last.is_empty() {
