@@ -152,6 +152,8 @@ fn what_outweighs_the_signed_state_is_shown_instead_of_it() {
     ] {
         assert_eq!(state(&|scene| scene.head.state = phase), standing);
     }
+    // A latch alone stops it, whatever the figures say.
+    assert_eq!(state(&|scene| scene.store.set(&scene.names.latch("r-1", 0), Vec::new())), Standing::Halted);
     let paused = &|scene: &mut Scene| {
         scene.head.state = Phase::Paused;
         scene.store.set(&scene.names.latch("r-1", 0), Vec::new());
