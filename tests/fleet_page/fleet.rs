@@ -146,7 +146,7 @@ impl Fleet {
         let mut command = Command::new(FETCHD);
         command
             .args(["fleet", verb, "--store", self.server.source("fleet").as_str(), "--product", "web"])
-            .args(["--rollout-pub", &self.key.public().to_string()])
+            .args(["--fleet-key", &self.key.public().to_string()])
             .args(more)
             .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
             .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
