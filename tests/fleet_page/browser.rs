@@ -155,7 +155,7 @@ impl Browser {
 
     /// The whole page as a PNG.
     pub(crate) fn picture(&mut self) -> Vec<u8> {
-        let picture = self.call("Page.captureScreenshot", json!({ "format": "png", "captureBeyondViewport": true }));
+        let picture = self.call("Page.captureScreenshot", json!({ "format": "png", "captureBeyondViewport": false }));
         STANDARD.decode(picture["data"].as_str().unwrap()).unwrap()
     }
 }

@@ -1,6 +1,7 @@
 //! A fleet in a bucket of this process: what operators, hosts and stewards have written there.
 
 use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
 use fetchd::clock::Timestamp;
@@ -10,7 +11,7 @@ use fetchd::fleet::head::{COMMENT, Head};
 use fetchd::fleet::plan::{Gate, Match, OnHalt, Phase, PollHint, Ring, Step, Supersede};
 use fetchd::fleet::rollup::{Bad, Count, Rollup};
 use fetchd::fleet::{Evidence, Names};
-use fetchd::publish::SigningKey;
+use fetchd::publish::{Protection, SigningKey, keygen};
 use fetchd_stand_ins::s3::{ACCESS_KEY, S3Server, SECRET_KEY};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -25,7 +26,10 @@ pub(crate) struct Fleet {
     pub(crate) rollup: Rollup,
     names: Names,
     key: SigningKey,
+    /// The file of the secret key.
+    pub(crate) secret: PathBuf,
     now: Timestamp,
+    _dir: tempfile::TempDir,
 }
 
 impl Fleet {
@@ -78,10 +82,14 @@ impl Fleet {
         rollup.rings[0][0] = passed(5, 7200);
         rollup.rings[1][0] = passed(60, 1800);
         rollup.rings[1][1] = Count { started: 121, ok: 112, declined: 2, ..Count::default() };
+        let dir = tempfile::tempdir().unwrap();
+        let files = keygen(&dir.path().join("rollout"), Protection::None).unwrap();
         let fleet = Fleet {
             server: S3Server::start(),
             names: Names::new("fleet", "web", "stable").unwrap(),
-            key: SigningKey::generate().unwrap(),
+            key: SigningKey::load(&files.secret, None).unwrap(),
+            secret: files.secret,
+            _dir: dir,
             now,
             head,
             rollup,

@@ -31,26 +31,6 @@ pub(super) const VERBS: &[Verb] = &[
         json: true,
         also: &[],
     },
-    Verb {
-        name: "fleet status",
-        about: "Show how a rollout stands: steps, hosts, what failed and what happens next",
-        long: "Reads the bucket and writes nothing. Bars: `#` well, `+` under way, `!` bad or silent, `.` not started.",
-        example: "fetchd fleet status --store s3://fleet/web --product web --fleet-key rollout.pub --watch",
-        group: None,
-        json: true,
-        also: &["product", "channel"],
-    },
-    Verb {
-        name: "fleet serve",
-        about: "Serve a page that shows how a rollout stands, and keeps itself up to date",
-        long: "On loopback, without a password, and read-only. `/view.json` has the same for programs, `/metrics` for \
-               Prometheus. The bucket is asked when somebody looks, and at most every 3 s however many do. Ends on SIGTERM \
-               and SIGINT.",
-        example: "fetchd fleet serve --store s3://fleet/web --product web --fleet-key rollout.pub",
-        group: None,
-        json: true,
-        also: &["product", "channel"],
-    },
     verb(
         "fleet init",
         "Look whether a bucket can hold a fleet, and make its online key",
@@ -137,6 +117,21 @@ pub(super) const VERBS: &[Verb] = &[
         "Sign the state that is in force again, with a new validity",
         "Every change does that as well. A state that has expired lets nothing start.",
         "fetchd fleet renew --product web --rollout-key rollout.key --valid 30d",
+    ),
+    verb(
+        "fleet status",
+        "Show how a rollout stands: steps, hosts, what failed and what happens next",
+        "Reads the bucket and writes nothing. Bars: `#` well, `+` under way, `!` bad or silent, `.` not started.",
+        "fetchd fleet status --product web --fleet-key rollout.pub --watch",
+    ),
+    verb(
+        "fleet serve",
+        "Serve a page that shows how a rollout stands, and keeps itself up to date",
+        "On loopback, without a password, and read-only unless `--rollout-key` is given: then whoever opens the address \
+         that is printed, with what stands behind its `#`, can pause, resume and abort. `/view.json` has the same for \
+         programs, `/metrics` for Prometheus. The bucket is asked when somebody looks, and at most every 3 s however many \
+         do. Ends on SIGTERM and SIGINT.",
+        "fetchd fleet serve --product web --fleet-key rollout.pub",
     ),
     verb(
         "fleet hosts",

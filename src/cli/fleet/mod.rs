@@ -6,7 +6,6 @@ mod doctor;
 mod gc;
 mod init;
 mod look;
-mod looked;
 mod open;
 mod plan;
 mod publish;
@@ -40,12 +39,12 @@ pub(super) const DISPATCH: &[(&str, Act)] = &[
     ("fleet unpin", change::unpin),
     ("fleet retry", change::retry),
     ("fleet renew", change::renew),
+    ("fleet status", status::status),
+    ("fleet serve", serve::serve),
     ("fleet hosts", look::hosts),
     ("fleet explain", look::explain),
     ("fleet steward", steward::steward),
     ("fleet gc", gc::gc),
-    ("fleet status", status::status),
-    ("fleet serve", serve::serve),
 ];
 
 /// The variable that stands for `--store`.

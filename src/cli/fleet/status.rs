@@ -6,19 +6,43 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 
-use super::super::Out;
-use super::looked::Looked;
+use super::open::Opened;
+use crate::cli::{Out, out};
+use crate::clock::Timestamp;
 use crate::durable;
 use crate::failure::{Exit, Reported, report};
+use crate::fleet::head::Rollouts;
 use crate::rollout::page::Shown;
+use crate::rollout::view::Looker;
 use crate::rollout::{View, metrics, page, text};
+
+/// A rollout that is looked at, with what has been seen of it.
+#[derive(Debug)]
+pub(super) struct Looked {
+    pub(super) opened: Opened,
+    rollouts: Rollouts,
+    looker: Looker,
+}
+
+impl Looked {
+    /// Nothing is asked of the store yet.
+    pub(super) fn new(opened: Opened) -> Looked {
+        let rollouts = Rollouts { keys: opened.online.clone(), names: opened.names.clone() };
+        Looked { looker: Looker::new(opened.names.clone()), rollouts, opened }
+    }
+
+    /// What is to be seen now.
+    pub(super) fn look(&mut self) -> Result<View, Reported> {
+        self.looker.look(&mut self.opened.store, &self.rollouts, Timestamp::now())
+    }
+}
 
 /// How often `--watch` looks.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
 /// Prints what a rollout looks like; with `--watch`, again and again.
-pub(crate) fn status(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
-    let mut looked = Looked::of(matches)?;
+pub(super) fn status(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
+    let mut looked = Looked::new(Opened::new(matches, false)?);
     if !matches.get_flag("watch-rollout") {
         let view = looked.look()?;
         if let Some(path) = matches.get_one::<PathBuf>("html") {
@@ -59,7 +83,7 @@ fn watch(looked: &mut Looked, out: &mut Out) -> Result<Exit, Reported> {
             }
             // A bucket that does not answer now may answer the next time. What nobody has signed is nothing to watch.
             Err(trouble) if matches!(trouble.exit, Exit::Unreachable | Exit::Throttled) => {
-                super::super::out::say(&report(&trouble));
+                out::say(&report(&trouble));
             }
             Err(trouble) => return Err(trouble),
         }

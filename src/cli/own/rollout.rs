@@ -44,6 +44,19 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
         "fleet pause" | "fleet promote" | "fleet skip-step" | "fleet abort" | "fleet finish" | "fleet renew" => {
             changing(command)
         }
+        "fleet status" => reading(
+            command
+                .arg(switch("watch-rollout", "Go on, and print every change").long("watch"))
+                .arg(
+                    file("html", "FILE", "Write the page as one file that needs nothing beside it, and print nothing")
+                        .conflicts_with_all(["watch-rollout", "prometheus", "json"]),
+                )
+                .arg(
+                    switch("prometheus", "Print metrics in Prometheus's text format")
+                        .conflicts_with_all(["watch-rollout", "json"]),
+                ),
+        ),
+        "fleet serve" => serve(command),
         "fleet hosts" => reading(
             command
                 .arg(
@@ -66,6 +79,26 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
         ),
         _ => command,
     }
+}
+
+fn serve(command: Command) -> Command {
+    let command = command
+        .arg(
+            text("page-listen", "ADDRESS", "Where the page is")
+                .long("listen")
+                .value_parser(value_parser!(std::net::SocketAddr))
+                .default_value("127.0.0.1:8088"),
+        )
+        .arg(switch("listen-anyway", "Let others reach the page too, though it has no password"))
+        .arg(
+            several("page-host", "NAME", "Another name that browsers call it by, with its port: `fleet.example.com`")
+                .long("host")
+                .long_help(
+                    "Another value of the header `Host` that is answered: the name behind a proxy, say. A request with any \
+                     other name is refused, so that a page elsewhere whose name is made to point here reads nothing.",
+                ),
+        );
+    command.arg(fleet_key()).arg(rollout_key().help("The online secret key: the page can pause, resume and abort"))
 }
 
 fn rollout_key() -> Arg {
