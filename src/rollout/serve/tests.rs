@@ -36,8 +36,11 @@ impl Source for Told {
     }
 }
 
+/// What the next look of a site returns.
+type Next = Arc<Mutex<Result<View, Reported>>>;
+
 /// A site whose look returns what `next` holds, and how often it was asked.
-fn site(every: Duration, next: Result<View, Reported>) -> (Site, Arc<Mutex<Result<View, Reported>>>, Arc<AtomicU32>) {
+fn site(every: Duration, next: Result<View, Reported>) -> (Site, Next, Arc<AtomicU32>) {
     let (next, looks) = (Arc::new(Mutex::new(next)), Arc::new(AtomicU32::new(0)));
     let source = Told { next: Arc::clone(&next), looks: Arc::clone(&looks), proposed: None };
     let feed = Feed::start(every, source).unwrap();
