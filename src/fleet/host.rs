@@ -28,7 +28,7 @@ use std::sync::Arc;
 use semver::Version;
 
 pub use gate::{AUDITED, OLDEST_ROLLUP};
-pub use memory::{Begun, Denied, Fate, File, Held, Memory, Unsent};
+pub use memory::{Begun, Denied, Fate, File, Held, Memory, Unsent, Words};
 pub(crate) use poll::nonsense;
 pub use shown::{Shown, Word};
 
@@ -211,6 +211,8 @@ pub struct Host {
     /// The slot that was read.
     looked: Option<Box<Looked>>,
     stage: Stage,
+    /// What is to be said of the switch that ends.
+    words: Option<Box<Words>>,
     /// A request is on its way.
     asked: bool,
     /// When each of the things was read that a switch depends on, since the last pause.
@@ -310,6 +312,7 @@ impl Host {
             earliest: None,
             tried: None,
             looked: None,
+            words: None,
             stage: Stage::Rest,
             asked: false,
             fresh: Fresh::default(),

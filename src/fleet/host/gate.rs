@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::decide::Next;
-use super::memory::Begun;
+use super::memory::{Begun, Words};
 use super::{Documents, Host, Stage, Word};
 use crate::clock::Timestamp;
 use crate::failure::Failure as _;
@@ -209,7 +209,7 @@ impl Host {
             shard: self.me.id.shard(head.shards),
             host: self.me.id,
             report,
-            body: self.body(self.seen),
+            body: self.body(self.seen, None),
         })
     }
 
@@ -240,7 +240,7 @@ impl Host {
     }
 
     /// More about a piece of evidence, for people: at most 1 KiB. A host without a boot (one of a simulation) has no more to say.
-    pub(super) fn body(&self, at: Timestamp) -> Vec<u8> {
+    pub(super) fn body(&self, at: Timestamp, words: Option<&Words>) -> Vec<u8> {
         #[derive(Serialize)]
         struct Body<'a> {
             at: Timestamp,
@@ -249,6 +249,10 @@ impl Host {
             from: Option<String>,
             to: Option<String>,
             lease_seq: Option<u64>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            name: Option<&'a str>,
+            #[serde(flatten)]
+            words: Option<&'a Words>,
         }
         if self.me.boot.is_empty() {
             return Vec::new();
@@ -261,8 +265,12 @@ impl Host {
             from: learned.and_then(|learned| learned.running.as_ref()).map(|running| running.version.to_string()),
             to: learned.map(|learned| learned.version.to_string()),
             lease_seq: self.memory.held.as_ref().map(|held| held.slot.seq),
+            name: self.me.name.as_deref(),
+            words,
         };
-        serde_json::to_vec(&body).ok().filter(|body| body.len() <= 1024).unwrap_or_default()
+        let fits = |body: &Body<'_>| serde_json::to_vec(body).ok().filter(|body| body.len() <= 1024);
+        // Words that are full of quotes need more room than there is: the figures go before them.
+        fits(&body).or_else(|| fits(&Body { words: None, ..body })).unwrap_or_default()
     }
 
     /// 32 hexadecimal digits that were not used before.

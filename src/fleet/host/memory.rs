@@ -84,6 +84,35 @@ pub struct Unsent {
     pub report: Report,
     /// When, by this host's own clock.
     pub at: Timestamp,
+    /// Why, in words for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<Box<Words>>,
+}
+
+/// Why a release did not hold, for people who look at a rollout: bounded, and without control characters.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Words {
+    /// A sentence.
+    pub reason: String,
+    /// The end of what the program wrote; may be empty.
+    pub log: String,
+}
+
+impl Words {
+    /// The longest sentence and the longest log, in bytes: evidence has room for 1 KiB of JSON.
+    const LONGEST: [usize; 2] = [160, 360];
+
+    /// The first line of `text` as the reason, the end of the rest as the log.
+    pub fn of(text: &str) -> Words {
+        let (reason, log) = text.split_once('\n').unwrap_or((text, ""));
+        let plain = |text: &str| -> String {
+            text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect()
+        };
+        let (reason, log) = (plain(reason), plain(log.trim_end()));
+        let end = reason.floor_char_boundary(Words::LONGEST[0]);
+        let begin = log.ceil_char_boundary(log.len().saturating_sub(Words::LONGEST[1]));
+        Words { reason: reason[..end].to_owned(), log: log[begin..].to_owned() }
+    }
 }
 
 /// A slot.
@@ -137,5 +166,20 @@ impl Serialize for File {
 impl<'de> Deserialize<'de> for File {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<File, D::Error> {
         String::deserialize(deserializer).map(|text| File(text.into_bytes().into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_short_and_plain_whatever_a_program_wrote() {
+        let words = Words::of("the new process exited with code 3\n\x1b[31mpanicked\x1b[0m\nat main");
+        assert_eq!(words.reason, "the new process exited with code 3");
+        assert_eq!(words.log, " [31mpanicked [0m\nat main");
+        let long = Words::of(&format!("{}\n{}", "ä".repeat(200), "ö".repeat(400)));
+        assert_eq!((long.reason.chars().count(), long.log.chars().count()), (80, 180));
+        assert_eq!(Words::of("only this").log, "");
     }
 }

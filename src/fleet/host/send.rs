@@ -1,6 +1,6 @@
 //! What a host says of itself: evidence that waits until it can be sent, and the inventory.
 
-use super::memory::{Begun, Denied, Fate, Unsent};
+use super::memory::{Begun, Denied, Fate, Unsent, Words};
 use super::poll::nonsense;
 use super::{Host, Stage, Switched};
 use crate::fleet::evidence::{Code, Report, State};
@@ -11,6 +11,12 @@ use crate::fleet::store::{Request, Trouble, What};
 const MOST: usize = 64;
 
 impl Host {
+    /// What the driver has to say about the end of a switch that it tells next, for people: a sentence, and after a line
+    /// feed the end of what the program wrote.
+    pub fn remark(&mut self, text: &str) {
+        self.words = Some(Box::new(Words::of(text)));
+    }
+
     /// Remembers how a switch ended, and what is to be said of it.
     pub(super) fn finish(&mut self, how: Switched) {
         let Some(begun) = self.memory.begun.take() else { return };
@@ -67,7 +73,8 @@ impl Host {
 
     fn owe(&mut self, begun: &Begun, state: State) {
         let report = Report { attempt: begun.attempt, state };
-        self.queue(Unsent { rollout: begun.rollout.clone(), shards: begun.shards, report, at: self.seen });
+        let words = self.words.take();
+        self.queue(Unsent { rollout: begun.rollout.clone(), shards: begun.shards, report, at: self.seen, words });
     }
 
     fn queue(&mut self, unsent: Unsent) {
@@ -82,7 +89,8 @@ impl Host {
     pub fn stop(&mut self, code: Code) -> bool {
         let Some(head) = self.head.clone() else { return false };
         let report = Report { attempt: head.attempt, state: State::Stop(code) };
-        self.queue(Unsent { rollout: head.rollout.clone(), shards: head.shards, report, at: self.seen });
+        let (rollout, shards) = (head.rollout.clone(), head.shards);
+        self.queue(Unsent { rollout, shards, report, at: self.seen, words: None });
         true
     }
 
@@ -93,7 +101,7 @@ impl Host {
             shard: self.me.id.shard(unsent.shards),
             host: self.me.id,
             report: unsent.report.clone(),
-            body: self.body(unsent.at),
+            body: self.body(unsent.at, unsent.words.as_deref()),
         })
     }
 
