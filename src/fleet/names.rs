@@ -64,6 +64,11 @@ impl Names {
         format!("{}ro/", self.prefix)
     }
 
+    /// Under which the evidence of all rollouts is.
+    pub fn evidences(&self) -> String {
+        format!("{}ev/", self.prefix)
+    }
+
     /// Under which one shard of a rollout's evidence is.
     pub fn evidence_of(&self, rollout: &str, shard: &str) -> String {
         format!("{}ev/{rollout}/{shard}/", self.prefix)
