@@ -56,6 +56,8 @@ pub mod publish;
 pub mod restart;
 #[cfg(feature = "service")]
 pub mod service;
+#[cfg(all(feature = "fleet", feature = "cli"))]
+pub mod simulate;
 #[cfg(any(feature = "agent", feature = "upgrade"))]
 pub mod spawn;
 #[cfg(feature = "agent")]

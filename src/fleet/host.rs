@@ -13,11 +13,13 @@
 
 mod decide;
 mod gate;
+mod late;
 mod memory;
 mod poll;
 mod send;
 mod shown;
 mod slot;
+mod still;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +29,7 @@ use std::sync::Arc;
 
 use semver::Version;
 
+pub use gate::AUDITED;
 pub use memory::{Begun, Denied, Fate, File, Held, Memory, Unsent};
 pub(crate) use poll::nonsense;
 pub use shown::{Shown, Word};

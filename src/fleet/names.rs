@@ -73,7 +73,7 @@ impl Names {
 
     /// Under which the evidence of all rollouts is.
     pub fn evidences(&self) -> String {
-        format!("{}ev/", self.prefix)
+        format!("{}ev/", self.0.prefix)
     }
 
     /// Under which one shard of a rollout's evidence is.

@@ -4,16 +4,16 @@ use std::f64::consts::TAU;
 
 /// A stream of numbers: SplitMix64.
 #[derive(Debug, Clone)]
-pub struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
     /// The stream of a seed.
-    pub fn new(seed: u64) -> Dice {
+    pub(super) fn new(seed: u64) -> Dice {
         Dice(seed)
     }
 
     /// The stream of one thing within a seed: what it gives does not depend on what others have drawn before.
-    pub fn of(seed: u64, what: u64, which: u64) -> Dice {
+    pub(super) fn of(seed: u64, what: u64, which: u64) -> Dice {
         let mut dice = Dice(seed ^ what.wrapping_mul(0xD6E8_FEB8_6659_FD93));
         dice.0 = dice.next() ^ which.wrapping_mul(0xA076_1D64_78BD_642F);
         dice.next();
@@ -21,7 +21,7 @@ impl Dice {
     }
 
     /// 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -31,29 +31,29 @@ impl Dice {
 
     /// From 0 to below 1.
     #[allow(clippy::cast_precision_loss, reason = "53 bits fit")]
-    pub fn share(&mut self) -> f64 {
+    pub(super) fn share(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
     /// Whether something happens that has this probability.
-    pub fn falls(&mut self, probability: f64) -> bool {
+    pub(super) fn falls(&mut self, probability: f64) -> bool {
         self.share() < probability
     }
 
     /// Whole seconds from 0 to below `most`.
-    pub fn below(&mut self, most: u64) -> u64 {
+    pub(super) fn below(&mut self, most: u64) -> u64 {
         if most == 0 { 0 } else { self.next() % most }
     }
 
     /// Seconds with a lognormal distribution.
-    pub fn lognormal(&mut self, median_s: f64, sigma: f64) -> u64 {
+    pub(super) fn lognormal(&mut self, median_s: f64, sigma: f64) -> u64 {
         let (u, v) = (1.0 - self.share(), self.share());
         let normal = (-2.0 * u.ln()).sqrt() * (TAU * v).cos();
         seconds(median_s * (sigma * normal).exp())
     }
 
     /// Seconds until something happens that is equally likely at every moment.
-    pub fn exponential(&mut self, mean_s: f64) -> u64 {
+    pub(super) fn exponential(&mut self, mean_s: f64) -> u64 {
         seconds(-mean_s * (1.0 - self.share()).ln())
     }
 }

@@ -15,7 +15,6 @@ use super::watch::{Heard, Watch};
 use crate::clock::Timestamp;
 use crate::fleet::head::Head;
 use crate::fleet::host::{Host, Learned, Me, Memory, Running, Step, Switched};
-use crate::fleet::names::Names;
 use crate::fleet::rule;
 use crate::fleet::store::{Request, What};
 
@@ -332,9 +331,10 @@ impl<'a> World<'a> {
         if let Some(after) = switch.fails_after_s {
             being.fails_at = self.now + after;
         }
+        let after = self.after();
         let line = &mut self.lines[number as usize];
         if line.fate == Fate::Old {
-            line.started = self.after();
+            line.started = after;
             line.place = being.host.shown().place;
         }
         line.fate = Fate::Switches;
