@@ -1,5 +1,8 @@
 //! The command line: every command, what it takes, one example each.
 
+#[cfg(feature = "fleet")]
+mod fleet;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -31,7 +34,7 @@ pub(super) struct Verb {
 /// The headings of `fetchd --help`.
 const GROUPS: [&str; 4] = ["Run", "Look", "Release", "Tools"];
 
-pub(super) const VERBS: &[Verb] = &[
+const VERBS: &[Verb] = &[
     Verb {
         name: "run",
         about: "Supervise a program and keep it on its newest verified release",
@@ -262,6 +265,26 @@ pub(super) const VERBS: &[Verb] = &[
         also: &[],
     },
     Verb {
+        name: "fleet",
+        about: "Roll a release out in stages over a bucket",
+        long: "Hosts, operators and stewards meet in a bucket and nowhere else: there is no server.",
+        example: "fetchd fleet doctor --store s3://fleet/web?region=eu-central-1",
+        group: Some("Release"),
+        json: false,
+        also: &[],
+    },
+    Verb {
+        name: "fleet doctor",
+        about: "Find out what a store can do, and write it down for its hosts",
+        long: "Tries below `probe/` what a fleet needs: writes that happen once, replacements under a condition, with \
+               several writers at the same time; removes what it made; and writes `caps.json`. Many servers that speak S3 \
+               take a condition and do not look at it: leases and a second operator are refused there.",
+        example: "fetchd fleet doctor --store s3://fleet/web?region=eu-central-1",
+        group: None,
+        json: true,
+        also: &[],
+    },
+    Verb {
         name: "inspect",
         about: "Print what a bundle, a manifest, a signature or a key says, believing none of it",
         long: "",
@@ -357,6 +380,15 @@ pub(super) const VERBS: &[Verb] = &[
     },
 ];
 
+/// Every command.
+pub(super) fn verbs() -> impl Iterator<Item = &'static Verb> {
+    #[cfg(feature = "fleet")]
+    let more = fleet::VERBS;
+    #[cfg(not(feature = "fleet"))]
+    let more: &[Verb] = &[];
+    VERBS.iter().chain(more)
+}
+
 /// The whole command line.
 pub(super) fn command() -> Command {
     let mut root = Command::new("fetchd")
@@ -385,7 +417,7 @@ pub(super) fn command() -> Command {
                      is none.",
                 ),
         );
-    for verb in VERBS.iter().filter(|verb| !verb.name.contains(' ')) {
+    for verb in verbs().filter(|verb| !verb.name.contains(' ')) {
         // Filled in only when it is called or explained: `run` stays in memory for ever, and need not
         // hold what the other commands take.
         root = root.subcommand(described(verb, verb.name).defer(|command| match find(command.get_name()) {
@@ -397,7 +429,7 @@ pub(super) fn command() -> Command {
 }
 
 fn find(name: &str) -> Option<&'static Verb> {
-    VERBS.iter().find(|verb| verb.name == name)
+    verbs().find(|verb| verb.name == name)
 }
 
 fn described(verb: &Verb, name: &'static str) -> Command {
@@ -410,7 +442,7 @@ fn filled(command: Command, verb: &Verb) -> Command {
         command = command.long_about(format!("{}.\n\n{}", verb.about, verb.long));
     }
     let prefix = format!("{} ", verb.name);
-    for nested in VERBS {
+    for nested in verbs() {
         if let Some(name) = nested.name.strip_prefix(&prefix) {
             command = command
                 .subcommand(filled(described(nested, name), nested))
@@ -428,7 +460,10 @@ fn filled(command: Command, verb: &Verb) -> Command {
         command = command.override_usage(format!("fetchd {} [OPTIONS] [--] [PROGRAM [ARGS]...]", verb.name));
     }
     // Commands that only print text about fetchd itself have nothing to configure.
-    if matches!(verb.name, "config" | "state" | "config init" | "keys" | "completions" | "man" | "demo-service") {
+    if matches!(
+        verb.name,
+        "config" | "state" | "config init" | "keys" | "fleet" | "completions" | "man" | "demo-service"
+    ) {
         return command;
     }
     settings::add(command, |setting: &Setting| setting.scope.holds(verb.name) || verb.also.contains(&setting.key))
@@ -438,7 +473,7 @@ fn overview() -> String {
     let mut text = String::new();
     for group in GROUPS {
         let _ = writeln!(text, "{group}:");
-        for verb in VERBS.iter().filter(|verb| verb.group == Some(group)) {
+        for verb in verbs().filter(|verb| verb.group == Some(group)) {
             let _ = writeln!(text, "  {:<12} {}", verb.name, verb.about);
         }
         text.push('\n');

@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use semver::Version;
 
-pub use gate::AUDITED;
+pub use gate::{AUDITED, OLDEST_ROLLUP};
 pub use memory::{Begun, Denied, Fate, File, Held, Memory, Unsent};
 pub(crate) use poll::nonsense;
 pub use shown::{Shown, Word};
@@ -208,6 +208,8 @@ pub struct Host {
     /// Its turn is near: it polls more often.
     near: bool,
     earliest: Option<Timestamp>,
+    /// The nonce of a slot that was written, and nobody knows whether.
+    tried: Option<Box<str>>,
     /// The slot that was read.
     looked: Option<Box<Looked>>,
     stage: Stage,
@@ -308,6 +310,7 @@ impl Host {
             turn: None,
             near: false,
             earliest: None,
+            tried: None,
             looked: None,
             stage: Stage::Rest,
             asked: false,

@@ -11,7 +11,10 @@
 //! `docs/fleet.md` says what it is for, `docs/design/0005-fleet.md` why it is so.
 
 pub mod bounds;
+pub mod caps;
 pub mod cohort;
+#[cfg(test)]
+pub(crate) mod drive;
 pub mod evidence;
 pub mod head;
 pub mod host;
@@ -29,6 +32,7 @@ pub mod store;
 pub mod tally;
 pub mod times;
 
+pub use caps::{Caps, Feature};
 pub use cohort::HostId;
 pub use evidence::{Evidence, Place, Report};
 pub use head::{Head, OpenHead};

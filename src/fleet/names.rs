@@ -48,6 +48,11 @@ impl Names {
         format!("{}head/{}/{}.json", self.0.prefix, self.0.product, self.0.channel)
     }
 
+    /// Under which the releases of the product are.
+    pub fn releases(&self) -> String {
+        format!("{}rel/{}/", self.0.prefix, self.0.product)
+    }
+
     /// The directory of a release's objects, with a slash at its end.
     pub fn release(&self, release: &str) -> String {
         format!("{}rel/{}/{release}/", self.0.prefix, self.0.product)
@@ -102,6 +107,11 @@ impl Names {
     /// A slot of a group's leases.
     pub fn lease(&self, group: &str, slot: u32) -> String {
         format!("{}lease/{group}/{slot}", self.0.prefix)
+    }
+
+    /// Under which the leases of every group are.
+    pub fn leases(&self) -> String {
+        format!("{}lease/", self.0.prefix)
     }
 
     /// A slot of the stewards.

@@ -92,6 +92,7 @@ pub struct Bad {
 impl Count {
     /// Bad and overdue.
     pub fn failed(&self) -> u64 {
+        // Nobody signs a roll-up: its figures may be anything.
         self.bad.saturating_add(self.overdue)
     }
 

@@ -239,7 +239,7 @@ impl Host {
         self.decide();
     }
 
-    /// More about a piece of evidence, for people: at most 1 KiB.
+    /// More about a piece of evidence, for people: at most 1 KiB. A host without a boot (one of a simulation) has no more to say.
     pub(super) fn body(&self, at: Timestamp) -> Vec<u8> {
         #[derive(Serialize)]
         struct Body<'a> {
@@ -249,6 +249,9 @@ impl Host {
             from: Option<String>,
             to: Option<String>,
             lease_seq: Option<u64>,
+        }
+        if self.me.boot.is_empty() {
+            return Vec::new();
         }
         let learned = self.known.as_ref().and_then(|known| known.what.as_ref().ok());
         let body = Body {

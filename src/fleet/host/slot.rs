@@ -66,8 +66,9 @@ impl Host {
             What::Failed(trouble) => return self.failed(&trouble),
             _ => return self.nonsense(),
         };
-        // A slot with this host's id in it is its own only if it is the one it remembers: a clone has the same id.
-        let mine = self.memory.held.as_ref().is_some_and(|held| held.slot.nonce == slot.nonce);
+        // A slot with this host's id in it is its own only if it is the one it has written: a clone has the same id.
+        let written = self.memory.held.as_ref().is_some_and(|held| held.slot.nonce == slot.nonce);
+        let mine = written || self.tried.as_deref() == Some(slot.nonce.as_str());
         let stranger = crate::fleet::HostId([0; 16]);
         if !mine && !slot.is_free_for(stranger, self.clock().earlier()) {
             return self.next_slot();
@@ -105,7 +106,11 @@ impl Host {
             What::Written(tag) => tag,
             // Somebody was faster.
             What::Conflict | What::Absent => return self.next_slot(),
-            What::Failed(trouble) => return self.failed(&trouble),
+            What::Failed(trouble) => {
+                // It may have been written all the same.
+                self.tried = self.looked.take().map(|looked| looked.taken.nonce.into());
+                return self.failed(&trouble);
+            }
             _ => return self.nonsense(),
         };
         let (Some(looked), Some(group), Some(head)) = (self.looked.take(), self.group(), &self.head) else {

@@ -5,6 +5,7 @@
 //! and compares before it says anything, and never writes a second time blindly.
 
 pub mod memory;
+pub mod s3;
 
 use std::fmt;
 
@@ -15,6 +16,7 @@ use super::evidence::{Evidence, Report};
 use crate::clock::Timestamp;
 
 pub use self::memory::MemoryStore;
+pub use self::s3::BucketStore;
 
 /// The most keys, or pieces of evidence, of one page.
 pub const PAGE: usize = 1000;
