@@ -48,6 +48,16 @@ fn main() {
                 sum.spun,
                 sum.requests
             );
+            for spread in row.outcomes.iter().take(1).flat_map(|outcome| &outcome.spread) {
+                println!(
+                    "    step {}: {} hosts, {:.4} from even ({:.4} by chance), densest hundredth {:.2} %",
+                    spread.step,
+                    spread.hosts,
+                    spread.distance,
+                    spread.chance,
+                    spread.densest * 100.0
+                );
+            }
             rows.push(row);
         }
     }

@@ -38,6 +38,8 @@ pub struct Case {
     pub storm_s: Option<u64>,
     /// How many hosts of a zone (there are ten) may switch at a time.
     pub slots: Option<u32>,
+    /// At least so many hosts are in the first step, whatever its share says.
+    pub min_hosts: u64,
     /// The share of hosts that report `ok`.
     pub ok_sample: f64,
     /// The median of a switch, in seconds; its logarithm has a standard deviation of 0.5.
@@ -58,7 +60,7 @@ pub enum Plan {
     Default,
     /// 5, 25, 100 % over 3 h.
     Fast,
-    /// 10, 40, 100 % over an hour.
+    /// 5, 25, 100 % over an hour.
     Emergency,
     /// Everybody within an hour: no steps, only the halt rule.
     OneStep,
@@ -136,7 +138,7 @@ impl Case {
             name: name.to_owned(),
             hosts,
             poll_s,
-            open_s: poll_s,
+            open_s: poll_s.min(300),
             plan: Plan::Default,
             bad: Badness::Instant,
             bad_share: 0.0,
@@ -148,6 +150,7 @@ impl Case {
             clocks: Clocks::Right,
             storm_s: None,
             slots: None,
+            min_hosts: 20,
             ok_sample: 1.0,
             switch_s: 240,
             watch_s: 300,
@@ -200,7 +203,7 @@ impl Plan {
                 &[(1.0, 60, 60), (5.0, 120, 60), (20.0, 240, 240), (50.0, 360, 240), (100.0, 480, 0)]
             }
             Plan::Fast => &[(5.0, 15, 30), (25.0, 30, 30), (100.0, 60, 0)],
-            Plan::Emergency => &[(10.0, 10, 5), (40.0, 15, 5), (100.0, 25, 0)],
+            Plan::Emergency => &[(5.0, 10, 5), (25.0, 15, 5), (100.0, 25, 0)],
             Plan::OneStep => &[(100.0, 60, 0)],
         };
         let step = |&(pct, ramp, bake): &(f64, u64, u64)| Step {

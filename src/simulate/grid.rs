@@ -43,6 +43,7 @@ pub fn trouble(hosts: u32) -> Vec<Case> {
         with("all restart within a minute", |case| case.storm_s = Some(5400)),
         with("leases, 5 of each zone", |case| case.slots = Some(5)),
         with("0.2 % fail on a good release", |case| case.base_failures = 0.002),
+        with("no least number of hosts", |case| (case.plan, case.min_hosts) = (Plan::Default, 0)),
         with("5 % of ok are reported", |case| case.ok_sample = 0.05),
     ]
 }

@@ -134,7 +134,8 @@ impl Outcome {
             bytes_peak,
             artifact_peak,
             cost: cost::of(world.case, &requests, to.since(from).as_secs(), all_started, world.tally.read),
-            spread: spread::of(world, rollup(world).as_ref()),
+            // Where it stops, a step has a part of its hosts: nothing to compare.
+            spread: if all && halted_s.is_none() { spread::of(world, rollup(world).as_ref()) } else { Vec::new() },
             overcommitted: world.overcommitted,
             latches: world.tally.latches.saturating_sub(1),
             spun: world.spun,

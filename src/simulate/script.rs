@@ -18,9 +18,6 @@ pub(super) const NEW: &str = "1.1.0+new";
 /// The rollout.
 pub(super) const ROLLOUT: &str = "r-1";
 
-/// At least so many hosts are in the first step: below that one failure says nothing.
-const LEAST: u64 = 10;
-
 /// Where everything is.
 pub(super) fn names() -> Names {
     Names::new("", "app", "stable").unwrap_or_else(|| unreachable!("they are names"))
@@ -29,8 +26,14 @@ pub(super) fn names() -> Names {
 /// The head of the rollout.
 pub(super) fn head(case: &Case, seed: u64) -> Head {
     let hosts = u64::from(case.hosts);
-    let ring =
-        Ring { name: "all".to_owned(), matches: Match::default(), min_hosts: LEAST, delay_s: 0, steps: None, hosts };
+    let ring = Ring {
+        name: "all".to_owned(),
+        matches: Match::default(),
+        min_hosts: case.min_hosts,
+        delay_s: 0,
+        steps: None,
+        hosts,
+    };
     let lease = case.slots.map(|slots| Lease { group: "{az}".to_owned(), slots, hold_on_failure: false });
     Head {
         v: 1,

@@ -9,6 +9,7 @@ mod look;
 mod open;
 mod plan;
 mod publish;
+mod simulate;
 mod steward;
 
 use clap::ArgMatches;
@@ -41,6 +42,7 @@ pub(super) const DISPATCH: &[(&str, Act)] = &[
     ("fleet explain", look::explain),
     ("fleet steward", steward::steward),
     ("fleet gc", gc::gc),
+    ("fleet simulate", simulate::simulate),
 ];
 
 /// The variable that stands for `--store`.
