@@ -103,7 +103,8 @@ impl Nature<'_> {
 
     pub(super) fn clock(self, number: u32) -> i64 {
         let mut dice = Dice::of(self.seed, 3, u64::from(number));
-        let within = |dice: &mut Dice, most: u64| i64::try_from(dice.below(2 * most + 1)).unwrap_or(0) - most.cast_signed();
+        let within =
+            |dice: &mut Dice, most: u64| i64::try_from(dice.below(2 * most + 1)).unwrap_or(0) - most.cast_signed();
         match self.case.clocks {
             super::case::Clocks::Right => 0,
             super::case::Clocks::Minutes => within(&mut dice, 300),

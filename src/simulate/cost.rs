@@ -14,6 +14,9 @@ pub const PUT: f64 = 5.0;
 /// The share of hosts that list a shard before they start.
 const AUDITS: f64 = crate::fleet::host::AUDITED;
 
+/// Other reads of a host in a rollout, each once.
+const READS: f64 = 3.0;
+
 /// What a rollout cost.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Cost {
@@ -29,17 +32,25 @@ pub struct Cost {
     pub month_formula: f64,
 }
 
+/// How long polls are counted before a rollout begins, in seconds: an interval in which everybody boots, and this.
+pub(super) const IDLE: u64 = 3600;
+
 /// Thirty days, in seconds.
 const MONTH: f64 = 30.0 * 86_400.0;
 
 /// What a rollout of `seconds` to `started` hosts should cost without the lists of stewards: polls, two reports a host,
-/// reads at the gate, and the lists of hosts that look themselves.
+/// reads at the gate, the lists of hosts that look themselves, and what stewards ask for in each round.
 #[allow(clippy::cast_precision_loss, reason = "hosts and seconds")]
 pub fn formula(case: &Case, seconds: u64, started: u64) -> f64 {
     let (hosts, started) = (f64::from(case.hosts), started as f64);
     let polls = hosts * seconds as f64 / case.poll_s as f64;
-    let gate = 3.0 * started + 3.0 * started;
-    (polls + gate) * GET / 1e6 + (2.0 * started + AUDITS * started) * PUT / 1e6
+    // Head, roll-up and latch; before that the manifest, the artifact, and a look whether the step is open.
+    let gate = (3.0 + READS) * started;
+    let rounds = seconds as f64 / case.stewards.every_s as f64;
+    let stewards = f64::from(case.stewards.many);
+    // Head, post and roll-up; a post is renewed in each round, and one of them writes.
+    let (asks, writes) = (3.0 * stewards * rounds, (stewards + 1.0) * rounds);
+    (polls + gate + asks) * GET / 1e6 + (2.0 * started + AUDITS * started + writes) * PUT / 1e6
 }
 
 /// What a month of polls costs.
@@ -49,17 +60,16 @@ pub fn month(case: &Case) -> f64 {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "requests")]
-pub(super) fn of(case: &Case, requests: &Requests, seconds: u64, started: u64, _read: u64) -> Cost {
+pub(super) fn of(case: &Case, requests: &Requests, idle: u64, seconds: u64, started: u64) -> Cost {
     let price = |count: u64, million: f64| count as f64 * million / 1e6;
     let lists = price(requests.list, PUT);
     let rollout = price(requests.get, GET) + price(requests.put, PUT) + lists;
     let audits = price(started, PUT) * AUDITS;
-    let polls = if case.polls == Polls::Skip { 0.0 } else { requests.get as f64 - 6.0 * started as f64 };
     Cost {
         rollout,
         formula: formula(case, seconds, started) + (lists - audits).max(0.0),
         lists,
-        month: polls * GET / 1e6 * MONTH / (seconds.max(1) as f64),
+        month: if case.polls == Polls::Skip { 0.0 } else { price(idle, GET) * MONTH / IDLE as f64 },
         month_formula: month(case),
     }
 }

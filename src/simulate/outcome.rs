@@ -110,7 +110,12 @@ impl Outcome {
         let mut times: Vec<u32> = lines.iter().filter(|line| line.fate == Fate::Well).map(|line| line.ended).collect();
         times.sort_unstable();
         let when = |share: f64| {
-            #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "hosts")]
+            #[allow(
+                clippy::cast_precision_loss,
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "hosts"
+            )]
             let needed = (lines.len() as f64 * share).ceil() as usize;
             times.get(needed.saturating_sub(1)).map(|at| u64::from(*at))
         };
@@ -133,7 +138,13 @@ impl Outcome {
             peaks,
             bytes_peak,
             artifact_peak,
-            cost: cost::of(world.case, &requests, to.since(from).as_secs(), all_started, world.tally.read),
+            cost: cost::of(
+                world.case,
+                &requests,
+                world.tally.heads(Timestamp(from.0 - cost::IDLE), from),
+                to.since(from).as_secs(),
+                all_started,
+            ),
             // Where it stops, a step has a part of its hosts: nothing to compare.
             spread: if all && halted_s.is_none() { spread::of(world, rollup(world).as_ref()) } else { Vec::new() },
             overcommitted: world.overcommitted,

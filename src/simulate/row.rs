@@ -94,9 +94,8 @@ impl Summary {
         let hit_middle = whole(&|outcome| Some(hit(outcome))).unwrap_or(0);
         #[allow(clippy::cast_precision_loss, reason = "hosts")]
         let hit_pct = hit_middle as f64 * 100.0 / f64::from(case.hosts.max(1));
-        let steps = |of: fn(&super::Spread) -> f64| {
-            move |outcome: &Outcome| outcome.spread.iter().map(of).fold(0.0, f64::max)
-        };
+        let steps =
+            |of: fn(&super::Spread) -> f64| move |outcome: &Outcome| outcome.spread.iter().map(of).fold(0.0, f64::max);
         Summary {
             seeds: outcomes.len() as u64,
             done: count(Ended::Done),

@@ -9,7 +9,7 @@ use super::tally::Tally;
 use crate::clock::Timestamp;
 use crate::fleet::HostId;
 use crate::fleet::names::Names;
-use crate::fleet::steward::{OPEN, Steward, Step};
+use crate::fleet::steward::{OPEN, Step, Steward};
 
 /// For how long they are dead, in seconds.
 const DEAD: u64 = 3600;

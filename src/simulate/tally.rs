@@ -31,15 +31,8 @@ pub enum Prefix {
 
 impl Prefix {
     /// All of them, in their order.
-    pub const ALL: [Prefix; 7] = [
-        Prefix::Head,
-        Prefix::Release,
-        Prefix::Rollup,
-        Prefix::Latch,
-        Prefix::Evidence,
-        Prefix::Lease,
-        Prefix::Other,
-    ];
+    pub const ALL: [Prefix; 7] =
+        [Prefix::Head, Prefix::Release, Prefix::Rollup, Prefix::Latch, Prefix::Evidence, Prefix::Lease, Prefix::Other];
 
     /// Its name.
     pub fn name(self) -> &'static str {
@@ -78,8 +71,6 @@ pub(super) struct Tally {
     artifacts: Vec<u64>,
     /// Without `GET`s of the head, which stand in `seconds`.
     pub(super) requests: Requests,
-    /// Evidence that was read.
-    pub(super) read: u64,
     /// When the latch was made.
     pub(super) halted: Option<Timestamp>,
     /// Creations of one key that were all told that they had won.
@@ -106,7 +97,6 @@ impl Tally {
             bytes: Vec::new(),
             artifacts: Vec::new(),
             requests: Requests::default(),
-            read: 0,
             halted: None,
             latches: 0,
         }
@@ -144,10 +134,7 @@ impl Tally {
         let received = match &reply.what {
             What::Object { body, .. } => body.len() as u64,
             What::Keys { keys, .. } => keys.len() as u64 * ENTRY,
-            What::Evidence { found, .. } => {
-                self.read += found.len() as u64;
-                found.len() as u64 * ENTRY
-            }
+            What::Evidence { found, .. } => found.len() as u64 * ENTRY,
             _ => 0,
         };
         self.note(prefix, now, FRAME + received + sent as u64);
@@ -196,10 +183,14 @@ impl Tally {
         (prefix, create && prefix == Prefix::Latch)
     }
 
+    /// Reads of the head from `from` to before `to`.
+    pub(super) fn heads(&self, from: Timestamp, to: Timestamp) -> u64 {
+        self.window(from, to).map(|second| u64::from(second[Prefix::Head as usize])).sum()
+    }
+
     /// Requests from `from` to before `to`, polls of the head included.
     pub(super) fn total(&self, from: Timestamp, to: Timestamp) -> Requests {
-        let heads: u64 = self.window(from, to).map(|second| u64::from(second[Prefix::Head as usize])).sum();
-        Requests { get: self.requests.get + heads, ..self.requests }
+        Requests { get: self.requests.get + self.heads(from, to), ..self.requests }
     }
 
     fn window(&self, from: Timestamp, to: Timestamp) -> impl Iterator<Item = &[u32; Prefix::ALL.len()]> {

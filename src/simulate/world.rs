@@ -7,10 +7,11 @@ use semver::Version;
 
 use super::being::{self, Being, Busy, Ending, Fate, Line, NEVER, Nature, ZONES};
 use super::case::{Case, Polls};
+use super::cost;
 use super::documents::Remembered;
 use super::script::{self, NEW};
 use super::stewards::Stewards;
-use super::tally::Tally;
+use super::tally::{Requests, Tally};
 use super::watch::{Heard, Watch};
 use crate::clock::Timestamp;
 use crate::fleet::head::Head;
@@ -60,7 +61,7 @@ impl<'a> World<'a> {
     pub(super) fn new(case: &'a Case, seed: u64) -> World<'a> {
         let names = script::names();
         let head = script::head(case, seed);
-        let start = script::T0.0 - case.poll_s - 120;
+        let start = script::T0.0 - case.poll_s - cost::IDLE;
         let nature = Nature { case, seed };
         let longer = if case.offline > 0.0 { 2 } else { 1 };
         let dead = case.stewards.dead_s.map_or(0, |_| 3600);
@@ -107,7 +108,12 @@ impl<'a> World<'a> {
         let labels = BTreeMap::new();
         let Some(turn) = rule::turn(&self.head, self.nature.id(number), None, &labels) else { return NEVER };
         let floor = rule::floor(&self.head, 0, usize::from(turn.place.step)).0;
-        #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds")]
+        #[allow(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "seconds"
+        )]
         let within = (turn.within * self.head.steps_of(0)[usize::from(turn.place.step)].ramp_s as f64) as u64;
         // The first poll comes within an interval, the download within an hour before its turn.
         on.max((floor + within).saturating_sub(3600 + 2 * self.case.poll_s + 60).max(start))
@@ -140,6 +146,8 @@ impl<'a> World<'a> {
                     self.tally.store().set_time(Timestamp(at));
                     self.tally.store().set(&self.tally.names().head(), script::file(&self.head));
                     self.current = 1;
+                    // What is counted begins here.
+                    self.tally.requests = Requests::default();
                 }
                 STORM => self.restart_all(),
                 number if self.is_due(number, at) => self.look(number),

@@ -48,7 +48,8 @@ fn cases(matches: &ArgMatches) -> Vec<Case> {
             _ => Badness::Instant,
         };
         let share = matches.get_one::<f64>("bad").copied().unwrap_or(0.0);
-        let name = if share > 0.0 { format!("bad {share} %, {}", plan.name()) } else { format!("good, {}", plan.name()) };
+        let name =
+            if share > 0.0 { format!("bad {share} %, {}", plan.name()) } else { format!("good, {}", plan.name()) };
         return vec![Case::new(&name, hosts).plan(plan).bad(bad, share / 100.0)];
     }
     match text("cases") {

@@ -6,11 +6,19 @@ use super::{file, switch, text};
 
 pub(super) fn add(command: Command) -> Command {
     command
-        .arg(text("hosts", "N", "How many hosts there are").value_parser(value_parser!(u32).range(1..)).default_value("1000"))
         .arg(
-            text("cases", "CASES", "`first` (good and bad releases), `trouble` (good ones, when other things go wrong), `both`")
-                .value_parser(["first", "trouble", "both"])
-                .default_value("first"),
+            text("hosts", "N", "How many hosts there are")
+                .value_parser(value_parser!(u32).range(1..))
+                .default_value("1000"),
+        )
+        .arg(
+            text(
+                "cases",
+                "CASES",
+                "`first` (good and bad releases), `trouble` (good ones, when other things go wrong), `both`",
+            )
+            .value_parser(["first", "trouble", "both"])
+            .default_value("first"),
         )
         .arg(switch("grid", "Every combination of plan, poll interval and kind of failure instead: this takes long"))
         .arg(

@@ -36,8 +36,8 @@ impl Host {
             return self.anew(Stage::Rollup);
         }
         // In the first minutes nobody can have counted. After that a step goes on only while somebody does, the first as well.
-        let begins = rule::before(head, place).is_none()
-            && self.clock().earlier().0 <= head.t0.0.saturating_add(OLDEST_ROLLUP);
+        let begins =
+            rule::before(head, place).is_none() && self.clock().earlier().0 <= head.t0.0.saturating_add(OLDEST_ROLLUP);
         let needed = !begins && head.state == Phase::Running;
         match self.read_rollup(head, place, needed) {
             Ok(()) => {}

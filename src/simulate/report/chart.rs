@@ -34,9 +34,8 @@ pub(super) struct Line<'a> {
 
 /// Numbers of an axis: what is shown at its end, and how a number is written.
 pub(super) fn lines(title: &str, down: &str, lines: &[Line<'_>], per_cent: bool) -> String {
-    let far = |of: fn(&(f64, f64)) -> f64| {
-        lines.iter().flat_map(|line| line.points.iter().map(of)).fold(0.0_f64, f64::max)
-    };
+    let far =
+        |of: fn(&(f64, f64)) -> f64| lines.iter().flat_map(|line| line.points.iter().map(of)).fold(0.0_f64, f64::max);
     let right = nice(far(|point| point.0));
     let top = if per_cent { 1.0 } else { nice(far(|point| point.1)) };
     let (wide, high) = (WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);

@@ -72,7 +72,8 @@ pub fn html(rows: &[Row]) -> String {
         table.push_str("</tr>");
     }
     table.push_str("</tbody></table>");
-    let plots: String = plots(rows).iter().fold(String::new(), |text, (plot, _)| text + "<figure>" + plot + "</figure>");
+    let plots: String =
+        plots(rows).iter().fold(String::new(), |text, (plot, _)| text + "<figure>" + plot + "</figure>");
     format!(
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>fetchd: rollouts in simulation</title>\
          <style>body{{font:15px/1.45 sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#111}}\
