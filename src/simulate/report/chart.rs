@@ -37,14 +37,14 @@ pub(super) fn lines(title: &str, down: &str, lines: &[Line<'_>], per_cent: bool)
     let far =
         |of: fn(&(f64, f64)) -> f64| lines.iter().flat_map(|line| line.points.iter().map(of)).fold(0.0_f64, f64::max);
     let right = nice(far(|point| point.0));
-    let top = if per_cent { 1.0 } else { nice(far(|point| point.1)) };
+    let top = nice(far(|point| point.1)).min(if per_cent { 1.0 } else { f64::MAX });
     let (wide, high) = (WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);
     let x = |at: f64| LEFT + at / right * wide;
     let y = |at: f64| TOP + high - at / top * high;
     let mut svg = begin(title, HEIGHT);
     for tick in 0..=4 {
         let part = f64::from(tick) / 4.0;
-        let text = if per_cent { format!("{:.0} %", part * 100.0) } else { number(top * part) };
+        let text = if per_cent { format!("{} %", number(top * part * 100.0)) } else { number(top * part) };
         let (at, down) = (y(top * part), TOP + high);
         let _ = write!(
             svg,
@@ -137,7 +137,8 @@ fn nice(value: f64) -> f64 {
 }
 
 fn number(value: f64) -> String {
-    if value >= 10.0 || value.fract() == 0.0 { format!("{value:.0}") } else { format!("{value:.2}") }
+    let whole = value >= 10.0 || (value - value.round()).abs() < 1e-9;
+    if whole { format!("{value:.0}") } else { format!("{value:.2}") }
 }
 
 /// Text between tags.
