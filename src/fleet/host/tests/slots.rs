@@ -17,37 +17,37 @@ fn world(hosts: usize, slots: u32, hold_on_failure: bool) -> World {
 
 #[test]
 fn no_more_hosts_switch_at_a_time_than_there_are_slots() {
-    let mut world = world(120, 3, false);
+    let mut world = world(60, 3, false);
     world.takes = 600;
-    world.run(24.0);
-    assert_eq!((world.run_it("1.1.0+abc"), world.peak), (120, 3));
+    world.run(16.0);
+    assert_eq!((world.run_it("1.1.0+abc"), world.peak), (60, 3));
     let slot = Slot::read(&world.store.peek(&names().lease("none", 0)).unwrap());
-    assert!(slot.host.is_none() && slot.seq > 20, "{slot:?}");
+    assert!(slot.host.is_none() && slot.seq > 10, "{slot:?}");
 }
 
 #[test]
 fn broken_hosts_keep_their_slots_and_so_stop_their_group() {
-    let mut world = world(120, 2, true);
+    let mut world = world(40, 2, true);
     world.head.gate.min_bad = 100;
     world.head.gate.abs_bad = 0;
     world.publish();
-    let broken = [world.by_position()[15], world.by_position()[18]];
+    let broken = [world.by_position()[5], world.by_position()[8]];
     world.ending = Box::new(
         move |host, _| {
             if broken.contains(&host) { Switched::RolledBack(Code::new("x")) } else { Switched::Well }
         },
     );
-    world.run(40.0);
+    world.run(7.0);
     let so_far = world.started.len();
-    assert!((3..119).contains(&so_far), "{so_far}");
+    assert!((3..39).contains(&so_far), "{so_far}");
     assert!(world.machines.iter().any(|machine| machine.host.shown().word == Word::WaitsForSlot));
-    world.run(60.0);
+    world.run(10.0);
     assert_eq!(world.started.len(), so_far);
     // Another try: they take it with the slots they have, and give them back.
     world.ending = Box::new(|_, _| Switched::Well);
     world.change(|head| head.attempt = 2);
-    world.run(90.0);
-    assert_eq!(world.run_it("1.1.0+abc"), 120);
+    world.run(20.0);
+    assert_eq!(world.run_it("1.1.0+abc"), 40);
     assert!(world.peak <= 2);
 }
 
