@@ -6,10 +6,10 @@ use super::case::{Case, Polls};
 use super::tally::Requests;
 
 /// Dollars for a million of `GET`s and `HEAD`s: the list price of S3 Standard in November 2026.
-pub const GET: f64 = 0.40;
+pub(super) const GET: f64 = 0.40;
 
 /// Dollars for a million of `PUT`s and of pages of lists.
-pub const PUT: f64 = 5.0;
+pub(super) const PUT: f64 = 5.0;
 
 /// The share of hosts that list a shard before they start.
 const AUDITS: f64 = crate::fleet::host::AUDITED;
@@ -41,7 +41,7 @@ const MONTH: f64 = 30.0 * 86_400.0;
 /// What a rollout of `seconds` to `started` hosts should cost without the lists of stewards: polls, two reports a host,
 /// reads at the gate, the lists of hosts that look themselves, and what stewards ask for in each round.
 #[allow(clippy::cast_precision_loss, reason = "hosts and seconds")]
-pub fn formula(case: &Case, seconds: u64, started: u64) -> f64 {
+pub(super) fn formula(case: &Case, seconds: u64, started: u64) -> f64 {
     let (hosts, started) = (f64::from(case.hosts), started as f64);
     let polls = hosts * seconds as f64 / case.poll_s as f64;
     // Head, roll-up and latch; before that the manifest, the artifact, and a look whether the step is open.
@@ -55,7 +55,7 @@ pub fn formula(case: &Case, seconds: u64, started: u64) -> f64 {
 
 /// What a month of polls costs.
 #[allow(clippy::cast_precision_loss, reason = "seconds")]
-pub fn month(case: &Case) -> f64 {
+pub(super) fn month(case: &Case) -> f64 {
     f64::from(case.hosts) * MONTH / case.poll_s as f64 * GET / 1e6
 }
 

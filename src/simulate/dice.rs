@@ -7,11 +7,6 @@ use std::f64::consts::TAU;
 pub(super) struct Dice(u64);
 
 impl Dice {
-    /// The stream of a seed.
-    pub(super) fn new(seed: u64) -> Dice {
-        Dice(seed)
-    }
-
     /// The stream of one thing within a seed: what it gives does not depend on what others have drawn before.
     pub(super) fn of(seed: u64, what: u64, which: u64) -> Dice {
         let mut dice = Dice(seed ^ what.wrapping_mul(0xD6E8_FEB8_6659_FD93));
@@ -69,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_distributions_are_what_they_are_called() {
-        let mut dice = Dice::new(7);
+        let mut dice = Dice::of(7, 0, 0);
         let mut times: Vec<u64> = (0..20_000).map(|_| dice.lognormal(240.0, 0.5)).collect();
         times.sort_unstable();
         assert!((230..250).contains(&times[10_000]), "{}", times[10_000]);
