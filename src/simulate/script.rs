@@ -50,7 +50,7 @@ pub(super) fn head(case: &Case, seed: u64) -> Head {
         t0: T0,
         rings: vec![ring],
         steps: case.plan.steps(),
-        gate: Gate::default(),
+        gate: Gate::for_hosts(hosts),
         on_halt: OnHalt::Hold,
         windows: Vec::new(),
         lease,
