@@ -56,7 +56,15 @@ fn service(words: &[String], trailer: Trailer) -> ExitCode {
             }
         });
     }
+    fail_as_a_successor(words, &trailer);
     let mut service = Service::new("app").version(&trailer.version).listen("web", "127.0.0.1:0").environment();
+    if value(words, "--more-from") == Some(&trailer.version) {
+        service = service.listen("more", "127.0.0.1:0");
+    }
+    if let Some(settings) = file(words, "--config") {
+        service = service.config_file(settings);
+    }
+    service = service.replace_supervisor(!has(words, "--stays"));
     service = service.required(has(words, "--required")).restart_after_update(!has(words, "--when-asked"));
     if has(words, "--by-others") {
         service = service.restart_by_others();
@@ -77,6 +85,22 @@ fn service(words: &[String], trailer: Trailer) -> ExitCode {
         service = service.on_event(move |event| note(&log, event)).on_event(|_| panic!("a hook that panics"));
     }
     service.run(move |context| serve(context, &trailer))
+}
+
+/// What a release does that cannot follow its supervisor, though it serves well.
+fn fail_as_a_successor(words: &[String], trailer: &Trailer) {
+    let role = std::env::var("FETCHD_ROLE").unwrap_or_default();
+    let version = Some(trailer.version.as_str());
+    match role.as_str() {
+        // From before there was this role.
+        "supervisor-check" if value(words, "--no-role") == version => std::process::exit(64),
+        "supervisor-check" if value(words, "--crash") == version => std::process::abort(),
+        "supervisor-resume" if value(words, "--spoil") == version => {
+            let settings = file(words, "--config").expect("it is given, too");
+            std::fs::write(settings, "nonsense").expect("the settings can be written");
+        }
+        _ => {}
+    }
 }
 
 /// One line for each event, but for polls that found nothing.
@@ -152,6 +176,8 @@ fn answer(stream: TcpStream, about: &str, notify: &Notify) -> Result<(), Box<dyn
     let path = request.split(' ').nth(1).unwrap_or("/");
     if let Some(ms) = path.strip_prefix("/slow/") {
         std::thread::sleep(Duration::from_millis(ms.parse()?));
+    } else if path == "/crash" {
+        std::process::exit(9);
     } else if path == "/restart" {
         notify.restart()?;
     } else if let Some(text) = path.strip_prefix("/status/") {

@@ -99,9 +99,13 @@ mod tests {
     fn a_steady_time_is_the_instant_it_was_made_of() {
         let now = Instant::now();
         for instant in [now, now + Duration::from_secs(90), now.checked_sub(Duration::from_secs(5)).unwrap_or(now)] {
-            let back = Steady::of(instant).instant();
-            let apart = back.saturating_duration_since(instant).max(instant.saturating_duration_since(back));
-            assert!(apart < Duration::from_millis(50), "{apart:?}");
+            // On a busy machine something else may run between two looks at the clocks.
+            let apart = (0..20).map(|_| {
+                let back = Steady::of(instant).instant();
+                back.saturating_duration_since(instant).max(instant.saturating_duration_since(back))
+            });
+            let least = apart.min().unwrap();
+            assert!(least < Duration::from_millis(50), "{least:?}");
         }
     }
 }

@@ -208,13 +208,13 @@ fn draining_serves_the_silent_then_closes_the_idle_and_finishes_what_is_in_fligh
     let begun = Instant::now();
     service.signal(Signal::TERM);
     assert_eq!(service.told(), "STOPPING=1");
-    std::thread::sleep(Duration::from_secs(1));
-    let (head, _) = get(&mut silent, "/").expect("the first byte came a second after SIGTERM");
+    std::thread::sleep(Duration::from_millis(300));
+    let (head, _) = get(&mut silent, "/").expect("the first byte came a while after SIGTERM");
     assert!(closes(&head), "{head}");
 
     assert_eq!(idle.read(&mut [0; 1]).unwrap(), 0, "idle connections end in order");
     let closed = begun.elapsed();
-    assert!(closed >= Duration::from_millis(1950) && closed < Duration::from_secs(5), "{closed:?}");
+    assert!(closed >= Duration::from_millis(1950) && closed < SOON, "{closed:?}");
     write!(half, "TP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     let (head, _) = answer(&mut half).expect("half a request is not idle");
     assert!(closes(&head), "{head}");
@@ -233,7 +233,7 @@ fn the_deadline_cuts_what_does_not_end() {
     let begun = Instant::now();
     service.order("drain 1000");
     assert!(service.ended().success());
-    assert!(begun.elapsed() < Duration::from_millis(1000) + Duration::from_secs(4), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert!(answer(&mut slow).is_err());
 }
 

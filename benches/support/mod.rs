@@ -1,6 +1,7 @@
 //! What the benchmarks share. They measure the program as it is shipped: build it first, with
 //! `cargo build --release`.
 
+pub(crate) mod direct;
 pub(crate) mod fetched;
 pub(crate) mod peer;
 pub(crate) mod process;

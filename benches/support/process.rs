@@ -53,6 +53,13 @@ pub(crate) fn cpu_ns(pid: u32) -> u64 {
         .sum()
 }
 
+/// Whether it runs. One that is dead and that nobody has reaped does not.
+pub(crate) fn runs(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The second field is the command in parentheses and may hold anything.
+    stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with(['Z', 'X']))
+}
+
 /// The processes it started that have not been reaped.
 pub(crate) fn children(pid: u32) -> Vec<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();

@@ -36,7 +36,7 @@ impl Site {
         site
     }
 
-    fn program(&self) -> PathBuf {
+    pub(crate) fn program(&self) -> PathBuf {
         self.directory.path().join("srv/app")
     }
 
@@ -126,6 +126,15 @@ impl Supervised {
         let words: Vec<&str> = answer.message.split(' ').collect();
         let at = words.iter().position(|word| *word == "after").unwrap();
         (Duration::from_millis(words[at + 1].parse().unwrap()), begun.elapsed())
+    }
+
+    /// The supervisor replaces itself, in the same process: from the request to the answer of the new one.
+    pub(crate) fn replace(&self) -> Duration {
+        let begun = Instant::now();
+        match self.ask(&Request::ReplaceSupervisor) {
+            Line::Answer(answer) if answer.error.is_none() && answer.outcome == "replaced" => begun.elapsed(),
+            other => panic!("it did not replace itself: {other:?}"),
+        }
     }
 
     /// Waits until one process of the service runs and nothing else.

@@ -12,6 +12,7 @@ use crate::digest::Sha256;
 use crate::failure::{Exit, Reported};
 use crate::restart::HandoffError;
 use crate::restart::supervise::Waker;
+use crate::state::Event;
 
 /// The answer to a request, as it goes over the control socket.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -60,13 +61,8 @@ pub enum Message {
     },
     /// Something else lies at the program path than what was verified, and the service has to be started.
     ProgramChanged,
-    /// The service crashed and is started again.
-    Crashed {
-        /// The generation that ended.
-        generation: u64,
-        /// How, in words.
-        status: String,
-    },
+    /// A line of the history that somebody else has to write.
+    Note(Box<Event>),
     /// End.
     Stop,
     /// End for now, with everything that waits kept: whoever runs the agent wants it back.
@@ -81,7 +77,7 @@ impl Message {
 
     /// Whether a pass that polls or downloads is broken off for it. What is on disk is kept.
     fn is_urgent(&self) -> bool {
-        !matches!(self, Message::Apply(..) | Message::Unhold(_) | Message::Crashed { .. })
+        !matches!(self, Message::Apply(..) | Message::Unhold(_) | Message::Note(_))
     }
 }
 

@@ -15,7 +15,7 @@ use super::wanted::{Found, Running, Wanted, on_hold};
 use crate::checkpoint::Checkpoint;
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
-use crate::failure::{Exit, Failure as _, chain};
+use crate::failure::{Exit, Failure as _, Reported, chain};
 use crate::fetch::{Attend, DownloadJob, Limits, Offered, Worker};
 use crate::install::{Install, Installed};
 use crate::restart::{Handoff, HandoffError, Launch, RestartDriver};
@@ -278,7 +278,7 @@ impl Line {
             Err(HandoffError::Stopping) => return Err(HandoffError::Stopping.into()),
             Err(failure) => {
                 // Whatever becomes of the way back, this release is not tried again.
-                let back = self.back(driver);
+                let back = self.back_after(driver);
                 self.failed_live(installed, &failure, revision)?;
                 back?;
                 return Err(failure.into());
@@ -327,7 +327,7 @@ impl Line {
                 Ok(()) => Ok(handoff),
                 Err(HandoffError::Stopping) => Err(HandoffError::Stopping.into()),
                 Err(failure) => {
-                    self.back(driver)?;
+                    self.back_after(driver)?;
                     Err(failure.into())
                 }
             },
@@ -366,6 +366,20 @@ impl Line {
             return Err(failure.into());
         }
         Ok(Some(previous))
+    }
+
+    /// The same after a failed watch. A previous binary that lies at its path and does not serve is told to the log and the
+    /// history: whoever asked for the release learns what was wrong with the release.
+    fn back_after(&mut self, driver: &mut dyn RestartDriver) -> Result<(), PassFailure> {
+        match self.back(driver) {
+            Err(PassFailure::Handoff(failure)) if !matches!(failure, HandoffError::Stopping) => {
+                let report = Reported::of(&failure);
+                tracing::error!(event = "rollback.failed", code = report.code, "{}", report.message);
+                self.note(&Event::new(Timestamp::now(), "rollback.failed").failure(&report));
+                Ok(())
+            }
+            other => other.map(drop),
+        }
     }
 
     /// The release was installed and did not hold: its digest is never run again, if it is to blame.

@@ -250,11 +250,7 @@ impl Agent {
             }
             Message::CrashLoop { sha256, failure } => self.crash_loop(sha256, &failure),
             Message::ProgramChanged => self.restore(),
-            Message::Crashed { generation, status } => {
-                self.note(
-                    Event::new(Timestamp::now(), "service.crashed").message(status).detail("generation", generation),
-                );
-            }
+            Message::Note(event) => self.note(*event),
             Message::Apply(..) | Message::Stop | Message::Rest => {}
         }
     }

@@ -10,8 +10,10 @@ use super::settings::load_text;
 use super::{args, load, logging};
 use crate::config::{self, Config, Effective, Source, Trust};
 use crate::daemon::lines::Unblocked;
-use crate::daemon::{self, Itself, Loaded, replace, setup};
+use crate::daemon::replace::{self, Becomes};
+use crate::daemon::{self, Embedded, Itself, Loaded, setup};
 use crate::failure::Reported;
+use crate::restart::Registry as Drivers;
 
 /// Runs the service until it is told to stop, and ends with its code.
 pub(super) fn run(matches: &ArgMatches) -> Result<u8, Reported> {
@@ -32,7 +34,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<u8, Reported> {
             // Should the configuration be wrong by now, what is said of it is printed at the end.
             log = settings.as_ref().ok().and_then(logging::start_unblocked);
             drop(settings);
-            return daemon::resume(itself(log.as_ref()));
+            return daemon::resume(itself(log.as_ref()), Embedded::default(), &Drivers::builtin());
         }
         let settings = settings?;
         let config = Config::of(&settings)?;
@@ -56,14 +58,15 @@ pub(super) fn run(matches: &ArgMatches) -> Result<u8, Reported> {
             "RELEASES ARE NOT CHECKED: --insecure-unsigned takes whatever the source shows"
         );
     }
-    daemon::run_itself(loaded, itself(log.as_ref()))
+    daemon::run_itself(loaded, itself(log.as_ref()), &Drivers::builtin())
 }
 
 /// How this program replaces itself. The command line is read again: it need not be kept.
 fn itself(log: Option<&Unblocked>) -> Itself {
     let log = log.cloned();
     Itself {
-        load: Box::new(|text| {
+        becomes: Becomes::OwnPath,
+        load: Box::new(|text, _program| {
             let matches = args::command().try_get_matches_from(std::env::args_os()).ok();
             let matches = matches.as_ref().and_then(ArgMatches::subcommand).map(|(_, run)| run);
             // It was read once, by this program or by one that this one has said it can follow.
@@ -83,7 +86,7 @@ fn loaded(settings: &Effective, config: Config) -> Loaded {
 
 /// In a process that is asked only this: whether it could go on from the state of the supervisor that asks.
 fn could_go_on(matches: &ArgMatches) -> Result<u8, Reported> {
-    let yes = replace::check(|| {
+    let yes = replace::check(|_program| {
         let settings = load(matches)?;
         let config = Config::of(&settings)?;
         config.source.as_ref().map(|source| open(&settings, source)).transpose()?;

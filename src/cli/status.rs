@@ -110,6 +110,9 @@ fn text(status: &Status) -> Vec<String> {
         None if status.service.generations.is_empty() => row("service", "not running".to_owned()),
         None => {}
     }
+    if let Some(why) = &status.supervisor {
+        row("supervisor", format!("NOT REPLACED: {} [{}]", why.message, why.code));
+    }
     if let Some(why) = &status.configuration {
         row("configuration", format!("NOT APPLIED: {} [{}]", why.message, why.code));
     }

@@ -131,16 +131,17 @@ impl Effective {
     /// For a program that has fetchd inside: what it `prefers`, below `file` and, if it wants that, the environment; and
     /// what it `insists` on, above them.
     ///
-    /// Of the environment only settings are read; `FETCHD_CONFIG` names no file here.
+    /// Of the environment only settings are read; `FETCHD_CONFIG` names no file here. A text beside the file's path is
+    /// taken in place of what it contains.
     pub fn embedded(
         prefers: Layer,
         insists: Layer,
-        file: Option<&Path>,
+        file: (Option<&Path>, Option<&str>),
         environment: bool,
         host: Host,
     ) -> Result<Effective, ConfigError> {
         let environment = if environment { environment::read(&host.variables) } else { Ok(Layer::default()) };
-        Effective::merge(vec![prefers], (file, None), environment, insists, host)
+        Effective::merge(vec![prefers], file, environment, insists, host)
     }
 
     fn merge(

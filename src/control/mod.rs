@@ -95,6 +95,9 @@ pub struct Status {
     /// Why the configuration as it is now is not applied; `None`: it is, or nobody has asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub configuration: Option<Reported>,
+    /// Why the supervisor inside a program is not the release that serves; `None`: it is, or nobody has tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supervisor: Option<Reported>,
 }
 
 /// Where the control socket of the service with this state directory is.

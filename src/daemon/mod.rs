@@ -15,7 +15,7 @@ pub mod worker;
 
 use std::io::{self, PipeReader, Read as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -24,14 +24,16 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
 use crate::agent::{Agent, Inbox, Message, Observed, Observer, Post, Schedule, Shown, Wanted};
+use crate::clock::Timestamp;
 use crate::config::{Config, Restart};
 use crate::control::{self, Backend, Server, Wish};
+use crate::digest::Sha256;
 use crate::failure::{Exit, Reported};
 use crate::install::Installed;
 use crate::restart::supervise::{self, Command, News, Supervise, Supervisor, Waker};
 use crate::restart::{Registry, RestartDriver, Stop};
 use crate::service::Inherited;
-use crate::state::Store;
+use crate::state::{Event, Store};
 use embedded::FilesOnly;
 pub(crate) use embedded::is_this_program;
 pub use embedded::{Embedded, Outfit, Restarts};
@@ -39,7 +41,7 @@ use init::Strangers;
 use machinery::{Machinery, machinery};
 pub use prepared::Prepared;
 use prepared::control_socket;
-use replace::Replacement;
+use replace::{Becomes, Replacement};
 use signals::{Asked, Signals};
 use thread::AgentThread;
 
@@ -56,25 +58,31 @@ pub fn run_with(config: &Config, wanted: Option<Wanted>, drivers: &Registry) -> 
 }
 
 /// The same for a program that can replace itself while it supervises: `itself` says how.
-pub fn run_itself(loaded: Loaded, itself: Itself) -> Result<u8, Reported> {
+pub fn run_itself(loaded: Loaded, itself: Itself, drivers: &Registry) -> Result<u8, Reported> {
     let Loaded { config, wanted, text } = loaded;
-    start(&config, wanted?, Some((itself, text)), &Registry::builtin())?.run()
+    start(&config, wanted?, Some((itself, text)), drivers)?.run()
 }
 
 /// Goes on where an earlier program of this very process has stopped to make room for this one, and returns as
-/// [`run_itself`] does. Nothing of the service ends in between; tests in `tests/replace`.
+/// [`run_itself`] or [`Prepared::serve`] does. Nothing of the service ends in between; tests in `tests/replace` and
+/// `tests/embed/replace.rs`.
+///
+/// What is `embedded` and the `drivers` are those of this program: functions do not go from one to the next.
 ///
 /// If this program cannot go on, the earlier one does, and this function does not return.
-pub fn resume(itself: Itself) -> Result<u8, Reported> {
-    replace::resume(itself)?.run()
+pub fn resume(itself: Itself, embedded: Embedded, drivers: &Registry) -> Result<u8, Reported> {
+    replace::resume(itself, embedded, drivers)?.run()
 }
 
 /// Reads a configuration.
-pub type Load = dyn Fn(Option<&str>) -> Result<Loaded, Reported>;
+pub type Load = dyn Fn(Option<&str>, &Path) -> Result<Loaded, Reported>;
 
-/// How a supervisor that is this whole program replaces itself.
+/// How a supervisor replaces itself.
 pub struct Itself {
-    /// Reads the configuration as it is now; given a text, with that in place of the configuration file's.
+    /// What it becomes.
+    pub becomes: Becomes,
+    /// Reads the configuration as it is now; given a text, with that in place of the configuration file's. The path is that
+    /// of the service's program, for one that has the supervisor inside: what it was called by may lead to another by now.
     pub load: Box<Load>,
     /// Waits, a moment at most, until what was logged is written; false if it is not.
     pub flush_log: Box<dyn Fn() -> bool>,
@@ -82,7 +90,7 @@ pub struct Itself {
 
 impl std::fmt::Debug for Itself {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Itself").finish_non_exhaustive()
+        f.debug_struct("Itself").field("becomes", &self.becomes).finish_non_exhaustive()
     }
 }
 
@@ -130,10 +138,10 @@ fn backend(
     service: &Arc<Mutex<supervise::Status>>,
     (post, shown): (Post, Shown),
     (wishes, waker): (Sender<Wish>, Waker),
-    trouble: &Trouble,
+    (trouble, stays): (&Trouble, &Trouble),
 ) -> Backend {
     let (product, service, agent) = (config.place.product.clone(), Arc::clone(service), shown.clone());
-    let trouble = Arc::clone(trouble);
+    let (trouble, stays) = (Arc::clone(trouble), Arc::clone(stays));
     let status = move || control::Status {
         schema: control::SCHEMA,
         product: product.clone(),
@@ -143,6 +151,7 @@ fn backend(
         service: service.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         updates: agent.read(),
         configuration: trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        supervisor: stays.lock().unwrap_or_else(PoisonError::into_inner).clone(),
     };
     let wish = move |wish| {
         let wished = wishes.send(wish).is_ok();
@@ -152,7 +161,7 @@ fn backend(
     Backend { status: Arc::new(status), post, shown, wish: Arc::new(wish) }
 }
 
-/// Why the configuration as it is now is not applied, if it is not.
+/// Why the configuration as it is now is not applied, or why the supervisor is not the release that serves, if so.
 type Trouble = Arc<Mutex<Option<Reported>>>;
 
 /// What differs between a start and a resumption.
@@ -164,6 +173,8 @@ struct Parts {
     driver: Option<Box<dyn RestartDriver>>,
     stop: Stop,
     started: Option<Installed>,
+    /// What lies at the program path, where that is known.
+    at_path: Option<Sha256>,
     shown: Shown,
     began: Instant,
     observer: Option<Observer>,
@@ -201,12 +212,18 @@ struct Daemon {
     settles_within: Duration,
     replacement: Option<Replacement>,
     trouble: Trouble,
+    stays: Trouble,
+    /// The release that this supervisor is, or that it has tried to become.
+    considered: Option<Sha256>,
+    /// Whether there is a source of releases.
+    sourced: bool,
 }
 
 impl Daemon {
     /// Puts the parts together, and starts the agent.
     fn of(config: &Config, parts: Parts, itself: Option<(Itself, Option<String>)>) -> Result<Daemon, Reported> {
-        let Parts { signals, supervisor, machinery, driver, stop, started, shown, began, observer, restarts } = parts;
+        let Parts { signals, supervisor, machinery, driver, stop, started, at_path, .. } = parts;
+        let Parts { shown, began, observer, restarts, .. } = parts;
         let pipe = |e: io::Error| start_failure("start.pipe", &e);
         let (bell, writer) = io::pipe().map_err(pipe)?;
         rustix::io::ioctl_fionbio(&bell, true).map_err(|e| pipe(e.into()))?;
@@ -229,9 +246,7 @@ impl Daemon {
         let supervise = Box::new(Supervise::new(commands, waker.clone(), patience));
         let driver: Box<dyn RestartDriver> = match (driver, restarts) {
             (Some(driver), _) => driver,
-            (None, Restarts::ByOthers) => {
-                Box::new(FilesOnly::new(supervise, started.as_ref().map(|installed| *installed.sha256())))
-            }
+            (None, Restarts::ByOthers) => Box::new(FilesOnly::new(supervise, at_path)),
             (None, _) => supervise,
         };
         let driver: Box<dyn RestartDriver> = match &observer {
@@ -251,14 +266,20 @@ impl Daemon {
             observer,
         });
         let service = Arc::new(Mutex::new(supervisor.status()));
-        let trouble = Trouble::default();
-        let backend = backend(config, began, &service, (post.clone(), shown), (wish, waker.clone()), &trouble);
+        let (trouble, stays) = (Trouble::default(), Trouble::default());
+        let shown = (post.clone(), shown);
+        let backend = backend(config, began, &service, shown, (wish, waker.clone()), (&trouble, &stays));
         let (itself, text) = itself.map_or((None, None), |(itself, text)| (Some(itself), text));
         let program = match &itself {
-            Some(_) => replace::own_path().map_err(|e| start_failure("start.own_program", &e))?,
+            Some(Itself { becomes: Becomes::OwnPath, .. }) => {
+                replace::own_path().map_err(|e| start_failure("start.own_program", &e))?
+            }
+            Some(_) => config.program.path.clone(),
             None => PathBuf::new(),
         };
         let mut daemon = Daemon {
+            considered: supervisor.current().and_then(|launch| launch.sha256),
+            sourced: config.source.is_some(),
             supervisor,
             signals,
             orders,
@@ -284,6 +305,7 @@ impl Daemon {
             settles_within: serve.ready_deadline + serve.watch + SETTLES,
             replacement: None,
             trouble,
+            stays,
         };
         daemon.agent.start(agent);
         if daemon.agent.is_kept() {
@@ -319,6 +341,7 @@ impl Daemon {
             if self.reap_at.is_some_and(|at| Instant::now() >= at) {
                 self.reap_at = self.strangers.reap(Instant::now());
             }
+            self.follow_release();
             self.move_replacement();
             let replacement = self.replacement.as_ref().map(Replacement::next);
             let until = [self.supervisor.deadline(), ping, self.reap_at, replacement].into_iter().flatten().min();
@@ -383,7 +406,8 @@ impl Daemon {
             match news {
                 News::Serving { .. } => {}
                 News::Crashed { generation, status, .. } => {
-                    self.post.send(Message::Crashed { generation, status });
+                    let event = Event::new(Timestamp::now(), "service.crashed").message(status);
+                    self.post.send(Message::Note(Box::new(event.detail("generation", generation))));
                 }
                 News::CrashLoop { sha256, failure } => {
                     self.post.send(Message::CrashLoop { sha256, failure });

@@ -99,13 +99,14 @@ impl Prepared {
         })
     }
 
-    /// Runs the service until it is told to stop. Returns its exit code.
+    /// Runs the service until it is told to stop. Returns its exit code. `itself` says how this program replaces itself,
+    /// and comes with the text of its configuration file, if there is one.
     ///
     /// Call it on the main thread: the kernel ends the service with the thread that started it.
-    pub fn serve(self) -> Result<u8, Reported> {
+    pub fn serve(self, itself: Itself, text: Option<String>) -> Result<u8, Reported> {
         let signals =
             Signals::listen_among_threads(self.restart_signal).map_err(|e| start_failure("start.signals", &e))?;
-        self.start(signals, None)?.run()
+        self.start(signals, Some((itself, text)))?.run()
     }
 
     pub(super) fn start(self, signals: Signals, itself: Option<(Itself, Option<String>)>) -> Result<Daemon, Reported> {
@@ -121,6 +122,7 @@ impl Prepared {
             machinery,
             driver,
             stop,
+            at_path: started.as_ref().map(|installed| *installed.sha256()),
             started,
             shown: Shown::default(),
             began: Instant::now(),

@@ -1,8 +1,8 @@
 //! The supervisor's log, where the program has no other for it: lines on stderr.
 
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
-use std::sync::{Mutex, PoisonError};
+use std::io::{self, Write as _};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
@@ -14,23 +14,37 @@ use crate::daemon::lines::{self, Lines, Unblocked};
 
 /// The log, unless the program has set a subscriber of `tracing`, which is to stay. `level`: as the setting `log_level`.
 ///
-/// It is not the whole process's yet: a program that runs alone in the end may want another. Keep the second value to the
-/// end.
-pub(super) fn make(product: &str, level: Option<&str>) -> Option<(Dispatch, Unblocked)> {
+/// It is not the whole process's yet: a program that runs alone in the end may want another. It writes by itself until the
+/// second value lets it [`begin`](Later::begin) otherwise.
+pub(super) fn make(product: &str, level: Option<&str>) -> Option<(Dispatch, Later)> {
     if tracing::dispatcher::has_been_set() {
         return None;
     }
     let level = level.and_then(|level| level.parse().ok()).unwrap_or(LevelFilter::INFO);
-    let (lines, unblocked) = lines::start().ok()?;
-    let log = Log { prefix: format!("{product} supervisor"), level, lines: Mutex::new(lines) };
-    Some((Dispatch::new(log), unblocked))
+    let lines = Arc::new(Mutex::new(None));
+    let log = Log { prefix: format!("{product} supervisor"), level, lines: Arc::clone(&lines) };
+    Some((Dispatch::new(log), Later(lines)))
+}
+
+/// A log that has no thread yet.
+#[derive(Debug)]
+pub(super) struct Later(Arc<Mutex<Option<Lines>>>);
+
+impl Later {
+    /// From now on a thread of its own writes it, and nobody waits for whoever reads it. To be called once the signals that
+    /// a supervisor reads are blocked. Keep what is returned to the end; `None`: there is no thread to be had.
+    pub(super) fn begin(self) -> Option<Unblocked> {
+        let (lines, unblocked) = lines::start().ok()?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(lines);
+        Some(unblocked)
+    }
 }
 
 #[derive(Debug)]
 struct Log {
     prefix: String,
     level: LevelFilter,
-    lines: Mutex<Lines>,
+    lines: Arc<Mutex<Option<Lines>>>,
 }
 
 impl Subscriber for Log {
@@ -56,8 +70,11 @@ impl Subscriber for Log {
         let Said { message, fields } = said;
         let (now, level, prefix) = (Timestamp::now(), event.metadata().level(), &self.prefix);
         let line = format!("{now} {level:>5} {prefix}: {message}{fields}\n");
-        // Lines never fail: those that nobody reads are counted.
-        let _ = self.lines.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes());
+        // Lines never fail: those that nobody reads are counted. A stderr that is closed loses the log, and nothing else.
+        let _ = match &mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(lines) => lines.write_all(line.as_bytes()),
+            None => io::stderr().write_all(line.as_bytes()),
+        };
     }
 
     fn enter(&self, _: &Id) {}

@@ -15,6 +15,7 @@ mod draining;
 mod driver;
 mod log;
 mod process;
+mod replace;
 pub(crate) mod self_update;
 mod service;
 mod settings;

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use fetchd_fetchers::Registry;
 
+use crate::daemon::replace;
 use crate::failure::{Exit, Reported};
 
 /// The program itself, as it was started, and not its worker.
@@ -44,6 +45,8 @@ impl Process {
     pub fn start_with(fetchers: Registry) -> Result<Process, ExitCode> {
         match role().as_deref() {
             Some(role) if role == WORKER => Err(crate::fetch::serve_with(fetchers)),
+            // The release before this one had its supervisor inside.
+            Some(role) if role == replace::CHECK => Err(ExitCode::from(Exit::Usage.number())),
             _ => Ok(Process::this()),
         }
     }
@@ -52,6 +55,11 @@ impl Process {
         let mut words = std::env::args_os();
         let name = words.next().unwrap_or_default();
         Process { program: find(&name), arguments: words.collect() }
+    }
+
+    /// The same, at this path, whatever it was called by.
+    pub(super) fn at(&self, program: &Path) -> Process {
+        Process { program: Ok(program.to_owned()), arguments: self.arguments.clone() }
     }
 
     /// The program's path.

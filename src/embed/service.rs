@@ -13,11 +13,12 @@ use super::alone;
 use super::context::ServiceContext;
 use super::log;
 use super::process::{Process, WORKER, role};
+use super::replace::loaded;
 use super::settings::{Settings, settings_methods};
 use super::source_check;
 use crate::agent::{Observer, UpdateEvent};
 use crate::config::{Config, ConfigError, Restart, Trust};
-use crate::daemon::{Embedded, Outfit, Prepared, Restarts, probe};
+use crate::daemon::{self, Loaded, Outfit, Prepared, Restarts, probe, replace};
 use crate::failure::{Exit, Reported, chain, report};
 use crate::service::{Inherited, Listener};
 use crate::verify::{Check, SMOKE_MARK, Verified};
@@ -51,13 +52,14 @@ use crate::verify::{Check, SMOKE_MARK, Verified};
 /// ```
 #[derive(Debug)]
 pub struct Service {
-    settings: Settings,
+    pub(super) settings: Settings,
     required: bool,
-    restarts: Restarts,
-    restart_signal: Signal,
-    fetchers: Registry,
-    outfit: Outfit,
-    observers: Vec<Observer>,
+    pub(super) restarts: Restarts,
+    pub(super) restart_signal: Signal,
+    pub(super) fetchers: Registry,
+    pub(super) outfit: Outfit,
+    pub(super) observers: Vec<Observer>,
+    pub(super) replaces: bool,
 }
 
 impl Service {
@@ -73,6 +75,7 @@ impl Service {
             fetchers: Registry::builtin(),
             outfit: Outfit::default(),
             observers: Vec::new(),
+            replaces: true,
         }
     }
 
@@ -151,6 +154,18 @@ impl Service {
     #[must_use]
     pub fn restart_by_others(mut self) -> Service {
         self.restarts = Restarts::ByOthers;
+        self
+    }
+
+    /// Whether the supervisor becomes a release once it is confirmed, as it does by default: the same process, with the same
+    /// children and sockets, runs the new program, and no request is lost
+    /// (`the_supervisor_becomes_each_release_under_load_and_no_request_is_lost`).
+    ///
+    /// If not, the first process goes on with the program that it was started with, until `fetchd restart --supervisor`
+    /// or whoever started it says otherwise. Never by itself with [`restart_by_others`](Service::restart_by_others).
+    #[must_use]
+    pub fn replace_supervisor(mut self, replace: bool) -> Service {
+        self.replaces = replace;
         self
     }
 
@@ -233,6 +248,8 @@ impl Service {
         match role.as_ref().map(|role| role.to_string_lossy()).as_deref() {
             Some(WORKER) => crate::fetch::serve_with(self.fetchers),
             Some(source_check::ROLE) => source_check::main(&self.settings, &process, &self.fetchers),
+            Some(replace::CHECK) => self.could_go_on(&process),
+            Some(replace::RESUME) => self.go_on(&process),
             Some("service" | "successor") => match Inherited::take() {
                 Ok(inherited) => {
                     let context = ServiceContext::new(inherited, &process, self.settings.version.as_deref());
@@ -278,9 +295,8 @@ impl Service {
         }
     }
 
-    fn supervise<R: Termination>(self, process: &Process, program: impl FnOnce(ServiceContext) -> R) -> ExitCode {
-        let level = self.settings.effective(process).ok().and_then(|s| s.text("log_level").map(str::to_owned));
-        let log = log::make(&self.settings.product, level.as_deref());
+    fn supervise<R: Termination>(mut self, process: &Process, program: impl FnOnce(ServiceContext) -> R) -> ExitCode {
+        let log = log::make(&self.settings.product, self.log_level(process).as_deref());
         let (passed, broken) = match Inherited::take_sockets() {
             Ok(passed) => (passed, None),
             Err(e) => (Vec::new(), Some(start_failure("start.inherited", &e))),
@@ -294,13 +310,18 @@ impl Service {
             None => prepare(),
         };
         match prepared {
-            Ok(prepared) => {
+            Ok((prepared, text)) => {
                 drop((copies, settings));
-                if let Some((log, _)) = &log {
-                    // Nobody has set another one since.
-                    let _ = tracing::dispatcher::set_global_default(log.clone());
+                // Before there is any thread of ours: what is sent while the program is replaced must not reach one.
+                if let Err(report) = daemon::hold_signals() {
+                    return failed(&report);
                 }
-                match prepared.serve() {
+                let unblocked = log.and_then(|(log, later)| {
+                    // Nobody has set another one since.
+                    let _ = tracing::dispatcher::set_global_default(log);
+                    later.begin()
+                });
+                match prepared.serve(self.itself(process, unblocked.as_ref()), text) {
                     Ok(code) => ExitCode::from(code),
                     Err(report) => failed(&report),
                 }
@@ -318,7 +339,8 @@ impl Service {
         }
     }
 
-    fn prepare(mut self, process: &Process, passed: Vec<Listener>) -> Result<Prepared, Reported> {
+    /// Everything that can go wrong at the start, and the text of the configuration file, if there is one.
+    fn prepare(&mut self, process: &Process, passed: Vec<Listener>) -> Result<(Prepared, Option<String>), Reported> {
         if ![Signal::HUP, Signal::USR1, Signal::USR2].contains(&self.restart_signal) {
             return Err(Reported {
                 code: "config.value".to_owned(),
@@ -327,7 +349,8 @@ impl Service {
                 hint: Some("use `HUP`, `USR1` or `USR2`".to_owned()),
             });
         }
-        let (config, wanted) = self.settings.wanted(process, &self.fetchers)?;
+        let Loaded { config, wanted, text } = loaded(&self.settings, process, None)?;
+        let wanted = wanted?;
         if config.serve.restart != Restart::Supervise {
             return Err(ConfigError::Conflict {
                 what: "`restart` is set, and a program with its supervisor inside is restarted by that".to_owned(),
@@ -336,16 +359,14 @@ impl Service {
             .into());
         }
         warn_unsigned(&config);
-        if config.source.as_ref().is_some_and(|source| source.url.scheme() != "file") {
-            source_check::ask(process)?;
+        match &config.source {
+            Some(source) if source.url.scheme() == "file" => {
+                source_check::open(&self.settings, process, &self.fetchers)?;
+            }
+            Some(_) => source_check::ask(process)?,
+            None => {}
         }
-        let observers = std::mem::take(&mut self.observers);
-        let observer = (!observers.is_empty())
-            .then(|| Observer::new(move |event| observers.iter().for_each(|observer| observer.tell(event))));
-        let outfit =
-            Outfit { observer: observer.clone(), on_restart: self.restarts == Restarts::WhenAsked, ..self.outfit };
-        let embedded = Embedded { outfit, observer, restarts: self.restarts, restart_signal: self.restart_signal };
-        Prepared::of(&config, wanted, passed, embedded)
+        Ok((Prepared::of(&config, wanted, passed, self.embedded())?, text))
     }
 }
 
@@ -359,11 +380,11 @@ pub(super) fn warn_unsigned(config: &Config) {
     }
 }
 
-fn start_failure(code: &str, error: &(dyn Error + 'static)) -> Reported {
+pub(super) fn start_failure(code: &str, error: &(dyn Error + 'static)) -> Reported {
     Reported { code: code.to_owned(), exit: Exit::Usage, message: chain(error), hint: None }
 }
 
-fn failed(failure: &Reported) -> ExitCode {
+pub(super) fn failed(failure: &Reported) -> ExitCode {
     said(&report(failure));
     ExitCode::from(failure.exit.number())
 }

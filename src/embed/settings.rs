@@ -87,23 +87,28 @@ impl Settings {
 
     /// Everything merged: what the program sets, below the file and the environment where it reads them.
     pub(super) fn effective(&self, process: &Process) -> Result<Effective, Reported> {
+        self.effective_with(process, None)
+    }
+
+    /// The same with `text` in place of what the file contains, if there is a file.
+    pub(super) fn effective_with(&self, process: &Process, text: Option<&str>) -> Result<Effective, Reported> {
         let program = match &self.program {
             Some(path) => path.as_path(),
             None => process.program()?,
         };
-        Ok(self.merged(program, process.arguments(), self.file.as_deref(), self.environment)?)
+        Ok(self.merged(program, process.arguments(), (self.file.as_deref(), text), self.environment)?)
     }
 
     /// What the program sets and nothing else, whatever it was called by: for a service that has to do without the rest.
     pub(super) fn bare(&self) -> Result<Effective, Reported> {
-        Ok(self.merged(Path::new("/"), &[], None, false)?)
+        Ok(self.merged(Path::new("/"), &[], (None, None), false)?)
     }
 
     fn merged(
         &self,
         program: &Path,
         arguments: &[OsString],
-        file: Option<&Path>,
+        file: (Option<&Path>, Option<&str>),
         environment: bool,
     ) -> Result<Effective, ConfigError> {
         let mut prefers = Layer::default();

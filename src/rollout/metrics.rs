@@ -110,7 +110,7 @@ fn samples(name: &str, view: &View) -> Vec<Sample> {
 fn steps(name: &str, view: &View) -> Vec<Sample> {
     let mut samples = Vec::new();
     for (ring, step) in view.rings.iter().flat_map(|ring| ring.steps.iter().map(move |step| (ring, step))) {
-        let at = vec![ring.name.clone(), step.number.to_string()];
+        let at = [ring.name.clone(), step.number.to_string()];
         let mut push = |more: &[&str], value: String| {
             samples.push((at.iter().cloned().chain(more.iter().map(|word| (*word).to_owned())).collect(), value));
         };

@@ -29,8 +29,9 @@ pub struct Shown<'a> {
     pub trouble: Option<&'a Reported>,
 }
 
-/// The whole page, with links to its style and its script.
-pub fn page(shown: Shown<'_>) -> String {
+/// The whole page, with links to its style and its script. `operates`: with the buttons of whoever has the token, which
+/// the script shows.
+pub fn page(shown: Shown<'_>, operates: bool) -> String {
     let mut html = Html::default();
     html.raw("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
     html.raw("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n");
@@ -39,6 +40,9 @@ pub fn page(shown: Shown<'_>) -> String {
     html.raw("<script src=\"/page.js\" defer></script>\n");
     html.raw("<noscript><meta http-equiv=\"refresh\" content=\"15\"></noscript>\n</head>\n<body>\n");
     html.raw("<p id=\"lost\" role=\"status\" hidden></p>\n").html(&main(shown));
+    if operates {
+        html.raw(BUTTONS);
+    }
     html.raw("<footer>As text: <code>fetchd fleet status</code>. For programs: <a href=\"/view.json\">view.json</a>, ");
     html.raw("<a href=\"/metrics\">metrics</a>.</footer>\n</body>\n</html>\n");
     html.into_text()
@@ -58,6 +62,15 @@ pub fn file(shown: Shown<'_>) -> String {
     html.into_text()
 }
 
+/// The buttons, and the question that each of them asks. Whoever has no token does not see them.
+const BUTTONS: &str = r#"<section id="operate" hidden><h2>Change it</h2>
+<p><button type="button" data-change="pause">Pause …</button> <button type="button" data-change="resume">Resume …</button>
+<button type="button" data-change="abort">Abort …</button></p><p id="done" role="status"></p></section>
+<dialog id="confirm" aria-labelledby="asked"><h2 id="asked">Is that right?</h2><p id="final" hidden>It cannot be undone.</p>
+<pre id="effect" tabindex="0"></pre><p><button type="button" id="no">No, leave it</button>
+<button type="button" id="yes">Yes, sign and write it</button></p></dialog>
+"#;
+
 /// What changes of the page: the element that its script replaces.
 pub fn part(shown: Shown<'_>) -> String {
     main(shown).into_text()
@@ -74,7 +87,10 @@ fn title(shown: Shown<'_>) -> String {
 fn main(shown: Shown<'_>) -> Html {
     let mut html = Html::default();
     html.raw("<main id=\"view\" data-title=\"").text(&title(shown)).raw("\" data-now=\"");
-    html.number(shown.view.map_or(0, |view| view.at.0)).raw("\">\n");
+    html.number(shown.view.map_or(0, |view| view.at.0)).raw("\" data-state=\"");
+    html.raw(shown.view.map_or("", |view| view.state.word())).raw("\" data-latch=\"");
+    let latch = shown.view.and_then(|view| view.halt.as_ref()?.sha256.as_deref());
+    html.text(latch.unwrap_or_default()).raw("\">\n");
     if let Some(trouble) = shown.trouble {
         html.raw("<section id=\"trouble\" class=\"banner\" role=\"alert\"><h2>");
         html.raw(if shown.view.is_some() { "This is what was seen last" } else { "Nothing to see" });

@@ -6,6 +6,11 @@ pub(super) fn line(text: &str, longest: usize) -> String {
     shown.trim().to_owned()
 }
 
+/// `text` with its white space, and without what steers.
+pub(super) fn kept(text: &str) -> String {
+    text.chars().map(|c| if is_plain(c) { c } else { '\u{fffd}' }).collect()
+}
+
 /// The last `most` lines of a text, each at most `longest` characters long.
 pub(super) fn last_lines(text: &str, most: usize, longest: usize) -> Vec<String> {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();

@@ -1,10 +1,12 @@
 //! The page over HTTP: read-only, for whoever reaches the address, and nobody else's pages.
 //!
-//! There is no password. So it listens on loopback unless somebody insists, and answers only requests for a name it
-//! has: a page elsewhere whose name is made to point here (DNS rebinding) reads nothing. Proved in
+//! There is no password for reading. So it listens on loopback unless somebody insists, and answers only requests for a name it
+//! has: a page elsewhere whose name is made to point here (DNS rebinding) reads nothing. Who changes something shows a token
+//! that only the operator was told; no cookie goes along by itself. Proved in
 //! `src/rollout/serve/tests.rs` and `tests/fleet_page`.
 
 mod feed;
+mod order;
 #[cfg(test)]
 mod tests;
 
@@ -14,12 +16,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 
-pub use self::feed::{Feed, Snapshot};
+pub use self::feed::{Feed, Snapshot, Source};
+pub use self::order::Order;
 use super::{metrics, page};
 use crate::service::http::{Server, run_until_drained};
 use crate::service::{Inherited, Listener};
@@ -31,6 +34,8 @@ pub struct Site {
     pub feed: Feed,
     /// The values of `Host` that it answers to, in lower case: `127.0.0.1:8088`, `fleet.example.com`.
     pub hosts: Vec<String>,
+    /// What somebody has to show who changes something; `None`: it can only be read.
+    pub token: Option<String>,
 }
 
 /// How long a connection of a browser that says nothing is left open after SIGTERM.
@@ -49,7 +54,7 @@ pub fn serve(inherited: Inherited, listeners: Vec<Listener>, site: Site) -> io::
     let site = Arc::new(site);
     let service = service_fn(move |request: Request<Incoming>| {
         let site = Arc::clone(&site);
-        async move { Ok::<_, Infallible>(site.answer(&request).await) }
+        async move { Ok::<_, Infallible>(site.answer(request).await) }
     });
     let server = Server::new(listeners).lame_duck(LAME_DUCK).deadline(DRAIN).header_timeout(IDLE);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -57,12 +62,18 @@ pub fn serve(inherited: Inherited, listeners: Vec<Listener>, site: Site) -> io::
 }
 
 impl Site {
-    /// The answer to one request, whatever its body.
-    pub async fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+    /// The answer to one request.
+    pub async fn answer<B: Body>(&self, request: Request<B>) -> Response<Full<Bytes>>
+    where
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let asked = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
         let known = asked.is_some_and(|asked| self.hosts.iter().any(|host| host.eq_ignore_ascii_case(asked)));
         if !known {
             return plain(StatusCode::MISDIRECTED_REQUEST, "this page is not called that; `--host NAME` adds a name\n");
+        }
+        if let (&Method::POST, Some(token)) = (request.method(), &self.token) {
+            return order::answer(self, token, request).await;
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut reply = plain(StatusCode::METHOD_NOT_ALLOWED, "this page can only be read\n");
@@ -76,7 +87,7 @@ impl Site {
             "/icon.svg" => reply(StatusCode::OK, "image/svg+xml", page::ICON),
             "/" => {
                 let snapshot = self.feed.now().await;
-                reply(status(&snapshot), HTML, page::page(snapshot.shown()))
+                reply(status(&snapshot), HTML, page::page(snapshot.shown(), self.token.is_some()))
             }
             "/part" => {
                 let snapshot = self.feed.now().await;

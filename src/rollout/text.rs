@@ -115,7 +115,7 @@ fn of_step(step: &Step, now: Timestamp) -> Vec<String> {
         Word::Filling => step.full,
         Word::Baking => step.bakes_until,
         Word::Passed => step.passed_at,
-        Word::Closed | Word::Waiting => None,
+        Word::Closed | Word::Waiting | Word::Stopped => None,
     };
     let when = when.map(|when| format!(", {}", relative(when, now))).unwrap_or_default();
     let mut lines = vec![format!("{:>3} {:>5} %  [{}]  {word}{when}", step.number, step.pct, bar(step))];
@@ -219,8 +219,7 @@ fn folded(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
         let mut word: Vec<char> = word.chars().collect();
-        loop {
-            let Some(last) = lines.last_mut() else { break };
+        while let Some(last) = lines.last_mut() {
             let room = width.saturating_sub(last.chars().count() + usize::from(!last.is_empty()));
             if word.len() <= room {
                 if !last.is_empty() {

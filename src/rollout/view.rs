@@ -198,6 +198,8 @@ pub enum Word {
     Opens,
     /// Its hosts start.
     Filling,
+    /// Its hosts could start, and may not: the rollout does not go on.
+    Stopped,
     /// All may have started, and it is watched.
     Baking,
     /// Its time is over, and its figures are not there yet.
@@ -213,6 +215,7 @@ impl Word {
             Word::Closed => "closed",
             Word::Opens => "opens",
             Word::Filling => "filling",
+            Word::Stopped => "stopped",
             Word::Baking => "baking",
             Word::Waiting => "waiting",
             Word::Passed => "passed",
@@ -258,6 +261,10 @@ pub struct Failing {
     pub reason: Option<String>,
     /// The end of its log.
     pub log: Option<String>,
+    /// The version it came from.
+    pub from: Option<String>,
+    /// How far the store's clock was ahead of its own, in seconds.
+    pub clock_ahead_s: Option<i64>,
     /// Which try that was; `None`: its evidence was not found.
     pub attempt: Option<u16>,
     /// When it was reported.

@@ -115,7 +115,7 @@ impl Nature<'_> {
 
     /// Whether the release itself is bad on it.
     pub(super) fn is_struck(self, number: u32) -> bool {
-        let zone = self.case.bad != Badness::Zone || number % ZONES == 0;
+        let zone = self.case.bad != Badness::Zone || number.is_multiple_of(ZONES);
         zone && Dice::of(self.seed, 4, u64::from(number)).falls(self.case.bad_share)
     }
 

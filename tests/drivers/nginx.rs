@@ -15,13 +15,13 @@ use crate::site::{get, wait_until};
 const NGINX: &str = "/usr/sbin/nginx";
 
 /// nginx, master and workers, with its files below the site.
-struct Nginx {
-    scene: Foreign,
-    address: SocketAddr,
+pub(crate) struct Nginx {
+    pub(crate) scene: Foreign,
+    pub(crate) address: SocketAddr,
 }
 
 /// The binary as another patch version, which it then says in its answers, too.
-fn version(patch: u8) -> Vec<u8> {
+pub(crate) fn version(patch: u8) -> Vec<u8> {
     let (_, own) = own_version();
     let (head, _) = own.rsplit_once('.').unwrap();
     let width = own.len() - head.len() - 1;
@@ -44,7 +44,12 @@ fn named(patch: u8) -> String {
 impl Nginx {
     /// Serves as patch version 2; `/health` is well but for patch version 8.
     fn start() -> Nginx {
-        let scene = Foreign::with(&version(2), &named(2));
+        Nginx::start_as(&named(2))
+    }
+
+    /// The same, published under another version.
+    pub(crate) fn start_as(published: &str) -> Nginx {
+        let scene = Foreign::with(&version(2), published);
         // nginx cannot choose a port, and one that was free may be taken a moment later.
         for _ in 0..20 {
             let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
@@ -59,7 +64,7 @@ impl Nginx {
         panic!("nginx does not start: {}", fs::read_to_string(scene.path("error.log")).unwrap_or_default());
     }
 
-    fn flags(&self) -> Vec<String> {
+    pub(crate) fn flags(&self) -> Vec<String> {
         let flags = ["--smoke", "off", "--restart", "signal", "--restart-recipe", "nginx", "--restart-pid-file"];
         flags.into_iter().map(str::to_owned).chain([self.scene.text_path("app.pid")]).collect()
     }
@@ -72,14 +77,14 @@ impl Nginx {
             .collect()
     }
 
-    fn answers(&self, patch: u8) {
+    pub(crate) fn answers(&self, patch: u8) {
         let wanted = format!(r#""version":"{}""#, named(patch));
         wait_until(&format!("{wanted} answers"), || {
             get(self.address, "/").is_ok_and(|answer| answer.contains(&wanted))
         });
     }
 
-    fn old(&self) -> Option<u32> {
+    pub(crate) fn old(&self) -> Option<u32> {
         pid_in(&self.scene.path("app.pid.oldbin"))
     }
 }
@@ -99,7 +104,7 @@ fn configuration(scene: &Foreign, address: SocketAddr) -> String {
     )
 }
 
-fn borrowed(flags: &[String]) -> Vec<&str> {
+pub(crate) fn borrowed(flags: &[String]) -> Vec<&str> {
     flags.iter().map(String::as_str).collect()
 }
 
@@ -122,52 +127,6 @@ fn five_upgrades_of_nginx_under_load_lose_no_request() {
     }
     nothing_was_lost(load, &fetchd);
     assert!(nginx.scene.site.record().quarantine.is_empty());
-}
-
-#[test]
-fn what_nginx_cannot_execute_or_what_ends_or_hangs_leaves_the_old_one_serving() {
-    let nginx = Nginx::start();
-    let flags = [nginx.flags(), vec!["--restart-deadline".to_owned(), "5s".to_owned()]].concat();
-    let mut fetchd = nginx.scene.run(&borrowed(&flags));
-    let (pid, load) = (nginx.scene.pid(), load(nginx.address));
-    let (ends, hangs) = ("#!/bin/sh\nsleep 1\nexit 3\n", "#!/bin/sh\nexec sleep 600\n");
-    for (patch, program, codes) in [
-        (3, ends, &["handoff.restart_failed"][..]),
-        (4, hangs, &["handoff.deadline"]),
-        // nginx may be back from its try before anybody has seen the process.
-        (5, "garbage", &["handoff.restart_failed", "handoff.deadline"]),
-    ] {
-        nginx.scene.publish(&named(patch), program.as_bytes());
-        nginx.scene.wait_for_quarantine(&named(patch), codes);
-        nginx.scene.is_back_at(&mut fetchd, &version(2));
-        nginx.answers(2);
-        assert_eq!(nginx.scene.pid(), pid);
-        wait_until("only its workers are left", || children(pid).len() == 2);
-    }
-    nginx.scene.publish(&named(6), &version(6));
-    fetchd.wait_for_event("release.confirmed", "");
-    nginx.answers(6);
-    nothing_was_lost(load, &fetchd);
-}
-
-#[test]
-fn an_nginx_that_is_not_well_gives_way_to_the_old_process() {
-    let nginx = Nginx::start();
-    let flags = [nginx.flags(), nginx.health(), vec!["--watch".to_owned(), "2s".to_owned()]].concat();
-    let mut fetchd = nginx.scene.run(&borrowed(&flags));
-    let (pid, load) = (nginx.scene.pid(), load(nginx.address));
-    nginx.scene.publish(&named(8), &version(8));
-    fetchd.wait_for_event("handoff.failed", "watch.unhealthy");
-    nginx.scene.is_back_at(&mut fetchd, &version(2));
-    nginx.answers(2);
-    nginx.scene.quarantined(&named(8));
-    // The very process that served before, and nobody beside it.
-    assert_eq!((nginx.scene.pid(), nginx.old()), (pid, None));
-    wait_until("only its workers are left", || children(pid).len() == 2);
-    nginx.scene.publish(&named(9), &version(9));
-    fetchd.wait_for_event("release.confirmed", "");
-    nginx.answers(9);
-    nothing_was_lost(load, &fetchd);
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl Switch for Mine {
     }
 }
 
-struct Quiet;
+pub(crate) struct Quiet;
 
 impl Attend for Quiet {
     fn progress(&mut self, _: Progress) {}
@@ -59,13 +59,13 @@ impl Attend for Quiet {
     }
 }
 
-/// What `fetchd apply` is made of, with a registry of the embedder's.
-fn line(scene: &Foreign) -> (Line, Config) {
+/// What `fetchd apply` is made of, for a registry of the embedder's, with `more` settings.
+pub(crate) fn line(scene: &Foreign, more: &str) -> (Line, Config) {
     let file = scene.path("app.toml");
     let site = &scene.site;
     let text = format!(
         "program = [{:?}]\nproduct = \"app\"\nstate_dir = {:?}\nsource = {:?}\nkey = \"{}\"\ntarget_check = \"off\"\n\
-         smoke = \"off\"\nwatch = \"100ms\"\nrestart = \"none\"\n",
+         {more}",
         site.program(),
         site.state_dir(),
         site.source(),
@@ -87,7 +87,7 @@ fn line(scene: &Foreign) -> (Line, Config) {
 #[test]
 fn a_driver_of_ones_own_is_registered_and_gets_the_watch_and_the_way_back() {
     let scene = Foreign::new();
-    let (mut line, mut config) = line(&scene);
+    let (mut line, mut config) = line(&scene, "smoke = \"off\"\nwatch = \"100ms\"\nrestart = \"none\"\n");
     let calls = scene.path("calls");
     let mut drivers = Registry::builtin();
     drivers.register("mine", make).unwrap();

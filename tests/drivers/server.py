@@ -1,9 +1,12 @@
 import http.server, json, os, signal, socket, sys, threading, time
 
 if "--version" in sys.argv:
-    print("app", VERSION)
+    print("app", "9.9.9" if FAULT == "wrong version" else VERSION)
     sys.exit(0)
 if FAULT == "crash":
+    sys.exit(3)
+if FAULT == "crash later":
+    time.sleep(0.5)
     sys.exit(3)
 if FAULT == "hang":
     time.sleep(3600)
@@ -22,6 +25,8 @@ class Answer(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self):
+        if FAULT == "fatal check" and self.path == "/health":
+            os._exit(5)
         sick = FAULT == "unhealthy" and self.path == "/health"
         body = json.dumps({"version": VERSION, "pid": os.getpid()}, separators=(",", ":")).encode()
         self.send_response(503 if sick else 200)
@@ -84,6 +89,6 @@ signal.signal(signal.SIGUSR2, successor)
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 write("app.pid", str(os.getpid()))
 write("port", str(listening.getsockname()[1]))
-if FAULT.startswith("dies"):
-    threading.Timer(2 if FAULT == "dies late" else 0.2, lambda: os._exit(5)).start()
+if FAULT == "dies":
+    threading.Timer(0.2, lambda: os._exit(5)).start()
 server.serve_forever()

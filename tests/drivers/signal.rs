@@ -45,39 +45,6 @@ fn another_process_takes_over() {
     gone(pid);
 }
 
-#[test]
-fn a_successor_that_never_comes_is_a_failure_and_the_old_one_serves() {
-    let scene = scene();
-    let pid_file = scene.text_path("app.pid");
-    let mut fetchd = scene.run(&[&flags(&pid_file, "successor")[..], &["--restart-deadline", "5s"]].concat());
-    for (version, fault) in [("1.1.0", "crash"), ("1.2.0", "hang")] {
-        scene.publish_server(version, fault);
-        scene.wait_for_quarantine(version, &["handoff.deadline"]);
-        scene.is_back_at(&mut fetchd, &server("1.0.0", ""));
-        scene.serves("1.0.0");
-    }
-    scene.publish_server("1.3.0", "");
-    fetchd.wait_for_event("release.confirmed", "");
-    scene.serves("1.3.0");
-}
-
-#[test]
-fn a_successor_that_is_not_well_gives_way_to_the_previous_binary() {
-    let scene = scene();
-    let pid_file = scene.text_path("app.pid");
-    let health = format!("http://{}/health", scene.address());
-    let more = ["--health", &health, "--health-interval", "50ms", "--watch", "2s"];
-    let mut fetchd = scene.run(&[&flags(&pid_file, "successor")[..], &more].concat());
-    scene.publish_server("1.1.0", "unhealthy");
-    fetchd.wait_for_event("handoff.failed", "watch.unhealthy");
-    scene.is_back_at(&mut fetchd, &server("1.0.0", ""));
-    scene.serves("1.0.0");
-    scene.quarantined("1.1.0");
-    scene.publish_server("1.2.0", "");
-    fetchd.wait_for_event("release.confirmed", "");
-    scene.serves("1.2.0");
-}
-
 /// The limit of a process that becomes the new release itself: nobody is left to get a signal.
 #[test]
 fn a_process_that_ended_is_found_out_and_the_previous_binary_lies_ready() {

@@ -7,7 +7,7 @@ use crate::scene::{Foreign, python_program, server};
 use crate::site::{text, wait_until};
 
 /// supervisord, in the background, with the server as its program `web`.
-fn scene() -> Foreign {
+pub(crate) fn scene() -> Foreign {
     let scene = Foreign::new();
     let home = scene.site.path().display();
     let configuration = format!(
@@ -32,13 +32,13 @@ fn supervisorctl(scene: &Foreign, verb: &str) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn flags(scene: &Foreign, process: &str, more: &[&str]) -> Vec<String> {
+pub(crate) fn flags(scene: &Foreign, process: &str, more: &[&str]) -> Vec<String> {
     let socket = scene.text_path("supervisor.sock");
     let flags = ["--restart", "supervisord", "--restart-socket", &socket, "--restart-process", process];
     flags.iter().chain(more).map(|flag| (*flag).to_owned()).collect()
 }
 
-fn borrowed(flags: &[String]) -> Vec<&str> {
+pub(crate) fn borrowed(flags: &[String]) -> Vec<&str> {
     flags.iter().map(String::as_str).collect()
 }
 
@@ -53,29 +53,6 @@ fn supervisord_restarts_each_release() {
         scene.serves(version);
         assert!(supervisorctl(&scene, "status").contains(&format!("pid {}", scene.pid())));
     }
-}
-
-#[test]
-fn what_supervisord_cannot_keep_running_is_taken_back() {
-    let scene = scene();
-    let health = format!("http://{}/health", scene.address());
-    let flags = flags(&scene, "web", &["--health", &health, "--health-interval", "100ms", "--watch", "6s"]);
-    let mut fetchd = scene.run(&borrowed(&flags));
-    for (version, fault, codes) in [
-        ("1.1.0", "crash", &["handoff.restart_failed"][..]),
-        ("1.2.0", "unhealthy", &["watch.unhealthy"]),
-        ("1.3.0", "hang", &["watch.unhealthy"]),
-        // A health check may be the first to notice.
-        ("1.4.0", "dies late", &["watch.died", "watch.unhealthy", "handoff.restart_failed"]),
-    ] {
-        scene.publish_server(version, fault);
-        scene.wait_for_quarantine(version, codes);
-        scene.is_back_at(&mut fetchd, &server("1.0.0", ""));
-        scene.serves("1.0.0");
-    }
-    scene.publish_server("1.5.0", "");
-    fetchd.wait_for_event("release.confirmed", "");
-    scene.serves("1.5.0");
 }
 
 #[test]

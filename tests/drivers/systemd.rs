@@ -1,12 +1,12 @@
-//! `systemd`, with a program on the path that plays systemctl: where the tests run there is no systemd.
+//! `systemd`, with a program on the path that plays systemctl: where these tests run there is no systemd.
 
 use std::fs;
 use std::process::Command;
 
-use crate::scene::{Foreign, server, start};
+use crate::scene::{Foreign, start};
 use crate::site::Supervised;
 
-fn scene() -> Foreign {
+pub(crate) fn scene() -> Foreign {
     let scene = Foreign::new();
     let systemctl = scene.script("systemctl", include_str!("systemctl.py"));
     start(Command::new(systemctl).args(["restart", "--", "web.service"]));
@@ -48,28 +48,6 @@ fn a_unit_is_reloaded_in_the_same_process() {
     fetchd.wait_for_event("release.confirmed", "");
     scene.serves("1.1.0");
     assert_eq!((scene.pid(), asked_for(&scene, "restart")), (before, 0));
-}
-
-#[test]
-fn a_release_that_the_unit_cannot_run_is_taken_back() {
-    let scene = scene();
-    let health = format!("http://{}/health", scene.address());
-    let more = ["--health", &health, "--health-interval", "100ms", "--watch", "4s", "--restart-deadline", "6s"];
-    let mut fetchd = run(&scene, &more);
-    for (version, fault, codes) in [
-        ("1.1.0", "crash", &["handoff.restart_failed"][..]),
-        ("1.2.0", "hang", &["handoff.deadline"]),
-        ("1.3.0", "dies", &["watch.died", "watch.unhealthy", "handoff.restart_failed"]),
-        ("1.4.0", "unhealthy", &["watch.unhealthy"]),
-    ] {
-        scene.publish_server(version, fault);
-        scene.wait_for_quarantine(version, codes);
-        scene.is_back_at(&mut fetchd, &server("1.0.0", ""));
-        scene.serves("1.0.0");
-    }
-    scene.publish_server("1.5.0", "");
-    fetchd.wait_for_event("release.confirmed", "");
-    scene.serves("1.5.0");
 }
 
 #[test]

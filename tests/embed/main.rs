@@ -13,5 +13,6 @@ mod bad;
 mod bench;
 mod my_app;
 mod one_process;
+mod replace;
 mod self_update;
 mod updater;

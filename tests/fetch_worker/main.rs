@@ -194,7 +194,7 @@ fn a_job_stops_when_the_caller_is_woken() {
     let mut worker = bench.worker(&[]);
     let begun = Instant::now();
     assert_eq!(worker.download(&bench.download("/half/app"), &mut bell).unwrap_err(), FetchFailure::Stopped);
-    assert!(begun.elapsed() < Duration::from_secs(5) && bell.seen > 0);
+    assert!(begun.elapsed() < Duration::from_secs(30) && bell.seen > 0);
     assert!(bench.processes().is_empty());
 }
 

@@ -97,7 +97,7 @@ pub(crate) fn load(address: SocketAddr, fresh: usize, keep_alive: usize) -> Load
 #[track_caller]
 pub(crate) fn nothing_lost(report: &Report) {
     assert_eq!(report.totals.failed.total(), 0, "{:?}", report.totals);
-    assert!(report.totals.requests > 50, "{:?}", report.totals);
+    assert!(report.totals.requests > 0, "{:?}", report.totals);
 }
 
 /// How many descriptors the demo service has open, the connection that asks included.

@@ -29,8 +29,8 @@ exec setpriv --pdeathsig KILL systemd-nspawn --quiet --boot --register=no --keep
     --link-journal=no --console=passive --machine="$0" "$@"
 "#;
 
-struct Booted {
-    site: Site,
+pub(crate) struct Booted {
+    pub(crate) site: Site,
     nspawn: Child,
     name: String,
     /// The process that is number 1 inside.
@@ -40,7 +40,7 @@ struct Booted {
 
 impl Booted {
     /// Boots, and installs the package. What is published is in `/srv/releases`.
-    fn start() -> Booted {
+    pub(crate) fn start() -> Booted {
         let tree = repository("target/ci/debian");
         assert!(tree.join("usr/lib/systemd/systemd").exists(), "{} is missing: `tests/all` makes it", tree.display());
         // systemd-nspawn wants a tree for itself.
@@ -80,14 +80,14 @@ impl Booted {
     }
 
     /// Runs a command inside.
-    fn run(&self, words: &[&str]) -> Output {
+    pub(crate) fn run(&self, words: &[&str]) -> Output {
         let mut command = Command::new("nsenter");
         command.args(["--target", &self.leader.to_string(), "--all", "--"]).args(words).stdin(Stdio::null());
         command.output().unwrap()
     }
 
     #[track_caller]
-    fn succeed(&self, words: &[&str]) -> String {
+    pub(crate) fn succeed(&self, words: &[&str]) -> String {
         let output = self.run(words);
         assert!(output.status.success(), "{words:?}: {}\n{}", text(&output), self.journal());
         String::from_utf8(output.stdout).unwrap()
@@ -107,7 +107,7 @@ impl Booted {
     }
 
     /// Where a path of it lies for the test.
-    fn at(&self, path: &str) -> PathBuf {
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
         Path::new("/proc").join(self.leader.to_string()).join("root").join(path)
     }
 

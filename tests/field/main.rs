@@ -2,6 +2,8 @@
 //! things, and with the very files of `packaging` and `examples`.
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "functions beside the tests fail as the tests do")]
 
+#[path = "../support/failures.rs"]
+mod failures;
 #[path = "../support/site.rs"]
 mod site;
 
@@ -13,5 +15,6 @@ mod languages;
 mod logging;
 mod machine;
 mod package;
+mod restarted;
 mod supervisord;
 mod systemd;

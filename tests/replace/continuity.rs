@@ -222,7 +222,8 @@ fn updates_go_on_where_they_were() {
     let after = fetchd.wait("the agent is idle", |status| status.updates.doing == "idle").updates;
     assert_eq!((&after.version, &after.sha256, &after.last), (&before.version, &before.sha256, &before.last));
     let moved = after.next_poll.unwrap().since(poll).max(poll.since(after.next_poll.unwrap()));
-    assert!(moved <= Duration::from_secs(2), "the next poll moved by {moved:?}");
+    // One that began anew would come within half a minute.
+    assert!(moved <= Duration::from_secs(60), "the next poll moved by {moved:?}");
     site.publish(&Trailer::version("1.2.0"));
     assert!(fetchd.fetchd("apply", &[]).status.success());
     fetchd.wait_for_version("1.2.0");

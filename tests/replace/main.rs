@@ -10,6 +10,7 @@ mod http2;
 mod site;
 
 mod continuity;
+mod datagrams;
 mod load;
 mod refusals;
 mod reload;

@@ -14,7 +14,7 @@ use crate::site::{PATIENCE, Site, Supervised, wait_until};
 use crate::stand::{from_own_path, refused, replace};
 
 /// Writes the configuration of a service that listens there, with `more` lines.
-fn configure(site: &Site, listen: &[&str], arguments: &[&str], more: &str) {
+pub(crate) fn configure(site: &Site, listen: &[&str], arguments: &[&str], more: &str) {
     let state = site.state_dir();
     let mut program = vec![site.program().display().to_string()];
     program.extend(arguments.iter().map(|argument| (*argument).to_owned()));
@@ -25,14 +25,19 @@ fn configure(site: &Site, listen: &[&str], arguments: &[&str], more: &str) {
 }
 
 fn run(site: &Site) -> Supervised<'_> {
+    site.supervise(configured(site))
+}
+
+/// `fetchd run` with that configuration.
+pub(crate) fn configured(site: &Site) -> Command {
     let mut command = Command::new("fetchd");
     command.args(["run", "--config", "app.toml"]);
-    site.supervise(from_own_path(site, &command))
+    from_own_path(site, &command)
 }
 
 /// Waits until the service of generation `number` serves alone, with these names.
 #[track_caller]
-fn serves_with(fetchd: &mut Supervised<'_>, number: u64, names: &[&str]) -> Status {
+pub(crate) fn serves_with(fetchd: &mut Supervised<'_>, number: u64, names: &[&str]) -> Status {
     let status = fetchd.wait(&format!("generation {number} serves on {names:?}"), |status| {
         let generations = &status.service.generations;
         let listening: Vec<&str> = status.service.listeners.iter().map(|(name, _)| name.as_str()).collect();
@@ -47,7 +52,7 @@ fn serves_with(fetchd: &mut Supervised<'_>, number: u64, names: &[&str]) -> Stat
     status
 }
 
-fn address(status: &Status, name: &str) -> SocketAddr {
+pub(crate) fn address(status: &Status, name: &str) -> SocketAddr {
     status.service.listeners.iter().find(|(known, _)| known == name).unwrap().1.parse().unwrap()
 }
 

@@ -45,7 +45,7 @@ fn threads_pause_resume_and_drain_by_the_control_descriptor() {
     service.order("drain 1000");
     assert_eq!(service.told(), "STOPPING=1");
     assert!(service.ended().success());
-    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     assert!(answer(&mut slow).is_err(), "cut at the deadline");
 }
 
@@ -65,12 +65,12 @@ fn threads_serve_the_silent_then_close_the_idle_and_finish_what_is_in_flight() {
     let begun = Instant::now();
     service.signal(Signal::TERM);
     assert_eq!(service.told(), "STOPPING=1");
-    std::thread::sleep(Duration::from_secs(1));
-    let (head, _) = get(&mut silent, "/").expect("the first byte came a second after SIGTERM");
+    std::thread::sleep(Duration::from_millis(300));
+    let (head, _) = get(&mut silent, "/").expect("the first byte came a while after SIGTERM");
     assert!(closes(&head), "{head}");
     assert_eq!(idle.read(&mut [0; 1]).unwrap(), 0, "idle connections end in order");
     let closed = begun.elapsed();
-    assert!(closed >= Duration::from_millis(1950) && closed < Duration::from_secs(5), "{closed:?}");
+    assert!(closed >= Duration::from_millis(1950) && closed < SOON, "{closed:?}");
     let (head, _) = answer(&mut slow).expect("in flight");
     assert!(closes(&head), "{head}");
     assert!(service.ended().success());

@@ -24,13 +24,15 @@ fn two_hundred_direct_handoffs_under_load_lose_no_request() {
         wait_until("there is room to drain", || chain.running().len() <= 4);
         let before = chain.pid();
         let outcome = chain.upgrade();
-        assert_eq!(outcome, format!("upgraded to {}", chain.pid()), "handoff {number} of {before}");
+        let pid = chain.pid();
+        assert_eq!(outcome, format!("upgraded to {pid}"), "handoff {number} of {before}");
+        // However slow the machine is: the next comes when this one is under load.
+        wait_until("a client sees it", || load.snapshot().versions.iter().any(|seen| seen.pid == pid));
     }
     assert_eq!(chain.generation(), 201);
     let report = load.stop();
     assert_eq!(report.totals.failed.total(), 0, "{:?}", report.totals);
-    assert!(report.totals.requests > 2000, "{:?}", report.totals);
-    assert!(report.versions.len() > 150, "most generations answered something: {}", report.versions.len());
+    assert_eq!(report.versions.len(), 201, "each generation answered something");
     let last = chain.pid();
     wait_until("the older generations have ended", || chain.running() == [last]);
 }
@@ -50,7 +52,6 @@ fn fifty_direct_handoffs_over_http2_lose_no_stream() {
     let last = chain.pid();
     let tally = load.stop();
     assert!(tally.failed.is_empty(), "{:?}", tally.failed);
-    assert!(tally.requests > 500, "{} requests", tally.requests);
-    assert_eq!(tally.pids.len(), 51, "each process answered something: {:?}", tally.pids);
+    assert_eq!(tally.pids.len(), 51, "each process answered: {} requests, {:?}", tally.requests, tally.pids);
     wait_until("the older generations have ended", || chain.running() == [last]);
 }

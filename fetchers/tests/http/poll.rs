@@ -172,7 +172,7 @@ fn a_trickling_document_ends_with_the_poll() {
     let error = poll(&*fetcher(&origin, "/stable.fetchd", &[("timeout", "300ms")]), None).unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable);
     assert!(error.to_string().ends_with("the poll took longer than 300ms"), "{error}");
-    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() < Duration::from_secs(60));
 }
 
 #[test]

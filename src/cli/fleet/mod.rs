@@ -9,7 +9,9 @@ mod look;
 mod open;
 mod plan;
 mod publish;
+mod serve;
 mod simulate;
+mod status;
 mod steward;
 
 use clap::ArgMatches;
@@ -38,6 +40,8 @@ pub(super) const DISPATCH: &[(&str, Act)] = &[
     ("fleet unpin", change::unpin),
     ("fleet retry", change::retry),
     ("fleet renew", change::renew),
+    ("fleet status", status::status),
+    ("fleet serve", serve::serve),
     ("fleet hosts", look::hosts),
     ("fleet explain", look::explain),
     ("fleet steward", steward::steward),

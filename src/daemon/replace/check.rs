@@ -3,14 +3,14 @@
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{Resource, Signal};
 
 use super::state::State;
-use super::{CHECK, ReplaceError, WORD, environment};
+use super::{CHECK, Next, ReplaceError, WORD, environment};
 use crate::spawn::{Child, Exited, Spawn, SpawnStep};
 
 /// A program that has been asked.
@@ -24,20 +24,22 @@ pub(super) struct Check {
 }
 
 impl Check {
-    /// Asks `program`.
-    pub(super) fn start(program: &Path, state: &State) -> Result<Check, ReplaceError> {
-        let program = program.to_owned();
+    /// Asks `next`.
+    pub(super) fn start(next: &Next, state: &State) -> Result<Check, ReplaceError> {
+        let program = next.path().to_owned();
         let failed = |source: io::Error| ReplaceError::State { source };
         let memory = |name: &str| memfd_create(name, MemfdFlags::CLOEXEC).map_err(|e| failed(e.into()));
         let (stdout, stderr) = (memory("fetchd-check-stdout")?, memory("fetchd-check-stderr")?);
-        let mut spawn = Spawn::new(&program, []);
+        let (executed, opened) = next.passed(PROGRAM)?;
+        let mut spawn = Spawn::new(executed, []);
         spawn.argv = std::env::args_os().collect();
-        spawn.env = environment(CHECK, STATE);
+        spawn.env = environment(CHECK, STATE, "asked");
         spawn.fds = vec![
             (state.write()?, STATE),
             (stdout.try_clone().map_err(failed)?, 1),
             (stderr.try_clone().map_err(failed)?, 2),
         ];
+        spawn.fds.extend(opened.map(|file| (file.into(), PROGRAM)));
         spawn.session = true;
         spawn.death_signal = Some(Signal::KILL);
         // Both files are in memory.
@@ -107,6 +109,9 @@ fn end_of(memory: &OwnedFd) -> String {
 
 /// Where the state is, in the program that is asked.
 const STATE: i32 = 3;
+
+/// Where its own file is, where that is executed and not its path.
+const PROGRAM: i32 = 4;
 
 /// It reads a state and a configuration: only a disk that hangs takes this long.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);

@@ -1,7 +1,7 @@
 //! Why fetchd goes on with the program it has.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::failure::{Exit, Failure, Reported};
@@ -78,6 +78,12 @@ pub enum ReplaceError {
         /// The setting.
         setting: &'static str,
     },
+    /// What would be executed is not what was confirmed, or nothing was.
+    #[error("{} was not confirmed as a release, and is not executed", named(program.as_deref()))]
+    Unverified {
+        /// Where it lies; `None`: nothing serves yet.
+        program: Option<PathBuf>,
+    },
     /// It is part of another program, which replaces itself in its own way.
     #[error("this supervisor does not know the program it is")]
     Unsupported,
@@ -99,6 +105,7 @@ impl Failure for ReplaceError {
             ReplaceError::State { .. } => "replace.state",
             ReplaceError::Schema { .. } => "replace.schema",
             ReplaceError::Setting { .. } => "replace.setting",
+            ReplaceError::Unverified { .. } => "replace.unverified",
             ReplaceError::Unsupported => "replace.unsupported",
             ReplaceError::Stopping => "replace.stopping",
         }
@@ -107,6 +114,7 @@ impl Failure for ReplaceError {
     fn exit(&self) -> Exit {
         match self {
             ReplaceError::Exec { .. } => Exit::Install,
+            ReplaceError::Unverified { .. } => Exit::Content,
             ReplaceError::Setting { .. } | ReplaceError::Unsupported => Exit::Usage,
             _ => Exit::Handoff,
         }
@@ -123,10 +131,15 @@ impl Failure for ReplaceError {
             ReplaceError::Schema { .. } | ReplaceError::Setting { .. } => {
                 "stop fetchd and start it again, at a quiet hour"
             }
+            ReplaceError::Unverified { .. } => "publish it as a release; the supervisor becomes what was confirmed",
             _ => return None,
         };
         Some(hint.to_owned())
     }
+}
+
+fn named(program: Option<&Path>) -> String {
+    program.map_or_else(|| "what serves".to_owned(), |path| format!("`{}`", path.display()))
 }
 
 fn said(stderr: &str) -> String {

@@ -13,6 +13,8 @@
 
 mod check;
 mod error;
+mod next;
+mod release;
 mod reload;
 mod resume;
 mod state;
@@ -29,6 +31,8 @@ use std::time::{Duration, Instant};
 
 use check::Check;
 pub use error::ReplaceError;
+pub use next::Becomes;
+use next::Next;
 pub use resume::check;
 pub(super) use resume::resume;
 pub(super) use state::Service;
@@ -45,11 +49,22 @@ use crate::spawn::{Keep, Successor};
 /// A replacement that has been asked for.
 #[derive(Debug)]
 pub(super) struct Replacement {
-    /// `None`: a signal asked for the configuration, and the program stays the one that runs.
-    asker: Option<UnixStream>,
+    why: Why,
+    next: Option<Next>,
     asked: Instant,
     deadline: Instant,
     step: Step,
+}
+
+/// Why there is one.
+#[derive(Debug)]
+enum Why {
+    /// Somebody asked, and waits for the answer.
+    Asked(UnixStream),
+    /// Another release serves, of the program that has this supervisor inside.
+    Release,
+    /// A signal asked for the configuration, and the program stays the one that runs.
+    Configuration,
 }
 
 #[derive(Debug)]
@@ -81,6 +96,20 @@ impl Replacement {
     }
 }
 
+impl Why {
+    /// One word for it, which the next program understands.
+    fn word(&self) -> &'static str {
+        match self {
+            Why::Asked(_) => "asked",
+            Why::Release => RELEASE,
+            Why::Configuration => "configuration",
+        }
+    }
+}
+
+/// See [`Why::Release`].
+const RELEASE: &str = "release";
+
 impl Daemon {
     /// Somebody wants this process to become what lies at fetchd's path.
     pub(super) fn replace(&mut self, asker: UnixStream) {
@@ -92,14 +121,14 @@ impl Daemon {
         };
         match refused {
             Some(refused) => tell(&asker, &Reported::of(&refused)),
-            None => self.begin_replacement(Some(asker)),
+            None => self.begin_replacement(Why::Asked(asker)),
         }
     }
 
-    fn begin_replacement(&mut self, asker: Option<UnixStream>) {
+    fn begin_replacement(&mut self, why: Why) {
         let asked = Instant::now();
         let deadline = asked + self.settles_within;
-        self.replacement = Some(Replacement { asker, asked, deadline, step: Step::Resting });
+        self.replacement = Some(Replacement { why, next: None, asked, deadline, step: Step::Resting });
     }
 
     /// Takes the step that is due, if one is.
@@ -127,14 +156,7 @@ impl Daemon {
         if let Some(agent) = self.agent.take_back() {
             self.agent.start(agent);
         }
-        let report = Reported::of(&failure);
-        match &replacement.asker {
-            Some(asker) => {
-                tracing::error!(event = "supervisor.not_replaced", code = report.code, "{}", report.message);
-                tell(asker, &report);
-            }
-            None => self.not_applied(&report),
-        }
+        self.not_replaced(&replacement, &Reported::of(&failure));
     }
 
     /// One step. `true`: the next may be due at once.
@@ -152,8 +174,10 @@ impl Daemon {
                 if let Some(why) = self.supervisor.unrest() {
                     return late(why);
                 }
+                let next = self.next_program(&replacement.why)?;
                 let state = self.state(&mut Keep::default(), replacement, 0, None)?;
-                replacement.step = Step::Checking(Check::start(&self.next_program(replacement), &state)?);
+                replacement.step = Step::Checking(Check::start(&next, &state)?);
+                replacement.next = Some(next);
                 Ok(false)
             }
             Step::Checking(check) => {
@@ -169,7 +193,12 @@ impl Daemon {
                     self.agent.start(agent);
                     return Err(ReplaceError::Unfinished);
                 }
-                if self.supervisor.unrest().is_some() || !agent.inbox.is_empty() {
+                // What it has said last may not have been heard: nobody would hear it any more.
+                while let Ok(command) = self.orders.try_recv() {
+                    self.supervisor.command(command);
+                }
+                let other = replacement.next.as_ref().is_none_or(|next| self.serves_other_than(next));
+                if self.supervisor.unrest().is_some() || !agent.inbox.is_empty() || other {
                     // Something came in between: first that, then from the beginning.
                     self.agent.start(agent);
                     replacement.step = Step::Resting;
@@ -187,29 +216,23 @@ impl Daemon {
         }
     }
 
-    /// What is executed: what lies at fetchd's path, or for the sake of the configuration what runs.
-    fn next_program(&self, replacement: &Replacement) -> PathBuf {
-        match replacement.asker {
-            Some(_) => self.program.clone(),
-            None => PathBuf::from("/proc/self/exe"),
-        }
-    }
-
     fn agent_does(&self) -> String {
         format!("the agent is {}", self.backend.shown.read().doing)
     }
 
     /// The `execve`. Returns only if it failed.
     fn become_successor(&mut self, replacement: &Replacement, agent: &Agent) -> ReplaceError {
-        let Some(itself) = &self.itself else { return ReplaceError::Unsupported };
-        let program = self.next_program(replacement);
-        tracing::info!(event = "supervisor.replacing", program = %program.display(), "fetchd replaces itself");
+        let (Some(itself), Some(next)) = (&self.itself, &replacement.next) else { return ReplaceError::Unsupported };
+        if let Err(failure) = Daemon::is_confirmed(next, agent) {
+            return failure;
+        }
+        tracing::info!(event = "supervisor.replacing", program = %next.path().display(), "fetchd replaces itself");
         let failure = {
             let Some(_quiet) = self.supervisor.quiet() else { return ReplaceError::Unread };
             if !(itself.flush_log)() {
                 return ReplaceError::Unread;
             }
-            match self.execute(&program, replacement, agent) {
+            match self.execute(next, replacement, agent) {
                 Ok(never) => match never {},
                 Err(failure) => failure,
             }
@@ -220,7 +243,7 @@ impl Daemon {
 
     fn execute(
         &self,
-        program: &Path,
+        next: &Next,
         replacement: &Replacement,
         agent: &Agent,
     ) -> Result<std::convert::Infallible, ReplaceError> {
@@ -229,13 +252,14 @@ impl Daemon {
         let image = File::open("/proc/self/exe").map_err(handed_over)?;
         let mut keep = Keep::default();
         let number = keep.add(image.as_fd());
+        let program = next.kept(&mut keep)?;
         let state = self.state(&mut keep, replacement, number, Some(agent))?;
         let memory = state.write()?;
         let at = keep.add(memory.as_fd());
-        let (argv, env) = (std::env::args_os().collect(), environment(RESUME, at));
+        let (argv, env) = (std::env::args_os().collect(), environment(RESUME, at, replacement.why.word()));
         self.supervisor.reloading("fetchd replaces itself");
-        let source = Successor { program: program.to_owned(), argv, env, keep }.take_over();
-        Err(ReplaceError::Exec { program: program.to_owned(), source })
+        let source = Successor { program, argv, env, keep }.take_over();
+        Err(ReplaceError::Exec { program: next.path().to_owned(), source })
     }
 
     /// What goes on. Without the agent it is only good for looking at.
@@ -265,7 +289,10 @@ impl Daemon {
             trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             began: Steady::of(self.began),
             asked: Steady::of(replacement.asked),
-            asker: replacement.asker.as_ref().map(|asker| keep.add(asker.as_fd())),
+            asker: match &replacement.why {
+                Why::Asked(asker) => Some(keep.add(asker.as_fd())),
+                Why::Release | Why::Configuration => None,
+            },
             control: self.control.as_ref().map(|control| keep.add(control.as_fd())),
             lock: lock.map(|lock| keep.add(lock)),
             supervisor,
@@ -330,12 +357,13 @@ pub(super) fn own_path() -> io::Result<PathBuf> {
     found.map_or_else(std::env::current_exe, Ok)
 }
 
-/// The environment of the next program, in `role`, with the state at descriptor `state`.
-fn environment(role: &str, state: RawFd) -> Vec<(OsString, OsString)> {
-    let ours = |name: &OsString| [ROLE, STATE_FD, RESUME_FAILED].iter().any(|own| name == own);
+/// The environment of the next program, in `role`, with the state at descriptor `state`, and `why`.
+fn environment(role: &str, state: RawFd, why: &str) -> Vec<(OsString, OsString)> {
+    let ours = |name: &OsString| [ROLE, STATE_FD, RESUME_FAILED, RESUME_WHY].iter().any(|own| name == own);
     let mut env: Vec<_> = std::env::vars_os().filter(|(name, _)| !ours(name)).collect();
     env.push((ROLE.into(), role.into()));
     env.push((STATE_FD.into(), state.to_string().into()));
+    env.push((RESUME_WHY.into(), why.into()));
     env
 }
 
@@ -343,6 +371,10 @@ const ROLE: &str = "FETCHD_ROLE";
 const STATE_FD: &str = "FETCHD_STATE_FD";
 /// Set for the old program, when the new one has given up: a [`Reported`] as JSON.
 const RESUME_FAILED: &str = "FETCHD_RESUME_FAILED";
+
+/// Says why, beside the state: whether the next program or the old one again has to speak of a release or of the
+/// configuration.
+const RESUME_WHY: &str = "FETCHD_RESUME_WHY";
 
 /// The role in which `fetchd run` says whether it could go on.
 pub const CHECK: &str = "supervisor-check";

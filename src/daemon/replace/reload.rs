@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use rustix::process::Signal;
 
 use super::resume::same_service;
-use super::service_of;
+use super::{Why, service_of};
 use crate::daemon::Daemon;
 use crate::failure::Reported;
 
@@ -36,7 +36,7 @@ impl Daemon {
             tracing::info!(event = "configuration.waits", "fetchd replaces itself already");
             return;
         }
-        let read = (itself.load)(None).and_then(|loaded| loaded.checked());
+        let read = (itself.load)(None, &self.service_of.program).and_then(|loaded| loaded.checked());
         let fits = read.and_then(|loaded| {
             same_service(&self.service_of, &service_of(&loaded.config))?;
             Ok(loaded.text)
@@ -44,7 +44,7 @@ impl Daemon {
         match fits {
             Err(report) => self.not_applied(&report),
             Ok(text) if text == self.text => self.note_trouble(None),
-            Ok(_) => self.begin_replacement(None),
+            Ok(_) => self.begin_replacement(Why::Configuration),
         }
     }
 

@@ -1,42 +1,46 @@
 //! The next program's side: it goes on where the one before it stopped, or lets that one go on.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-
 use super::state::{Outline, Service, State, outline, text_of};
-use super::{RESUME, RESUME_FAILED, ReplaceError, STATE_FD, WORD, environment, service_of, tell, tell_done};
+use super::{
+    Becomes, RELEASE, RESUME, RESUME_FAILED, RESUME_WHY, ReplaceError, STATE_FD, WORD, environment, service_of, tell,
+    tell_done,
+};
 use crate::agent::{Message, Shown};
+use crate::clock::Timestamp;
 use crate::config::{Config, Restart};
 use crate::control::{self, Server};
 use crate::daemon::signals::Signals;
-use crate::daemon::{Daemon, Itself, Loaded, Outfit, Parts, Restarts, control_socket, machinery, setup, start_failure};
+use crate::daemon::{Daemon, Embedded, Itself, Loaded, Parts, control_socket, machinery, setup, start_failure};
 use crate::failure::{Exit, Reported};
 use crate::restart::supervise::Supervisor;
 use crate::restart::{Registry, Stop};
 use crate::spawn::{Held, Successor};
-use crate::state::{StateError, Store};
+use crate::state::{Event, StateError, Store};
 
 /// In the role [`CHECK`](super::CHECK): whether this program could go on, with the configuration as it is now. `load`
-/// reads it, with everything that it names. Returns what is to be printed.
-pub fn check(load: impl FnOnce() -> Result<Config, Reported>) -> Result<&'static str, Reported> {
+/// reads it, with everything that it names, for the program at the path it is given. Returns what is to be printed.
+pub fn check(load: impl FnOnce(&Path) -> Result<Config, Reported>) -> Result<&'static str, Reported> {
     let at = state_descriptor()?;
     let held = Held::adopt(&[at]).map_err(unreadable)?;
     let state = State::read(&text_of(held.copy(at).map_err(unreadable)?)?)?;
-    same_service(&state.service, &service_of(&load()?))?;
+    same_service(&state.service, &service_of(&load(&state.service.program)?))?;
     Ok(WORD)
 }
 
 /// Goes on with the state that was left to this program, or lets the one before it go on.
-pub(in crate::daemon) fn resume(itself: Itself) -> Result<Daemon, Reported> {
+pub(in crate::daemon) fn resume(itself: Itself, embedded: Embedded, drivers: &Registry) -> Result<Daemon, Reported> {
     let handed = Handed::take()?;
-    let (mut daemon, state, restart) = handed.resume(|handed| go_on(handed, itself))?;
+    let (mut daemon, state, restart) = handed.resume(|handed| go_on(handed, itself, embedded, drivers))?;
+    name_process(&state.program);
     daemon.supervisor.take_over(if handed.is_again() { "fetchd was not replaced" } else { "fetchd was replaced" });
     handed.taken_over(&state, &daemon);
     if restart {
@@ -47,23 +51,32 @@ pub(in crate::daemon) fn resume(itself: Itself) -> Result<Daemon, Reported> {
 }
 
 /// The supervisor of the program before this one, in this one. Nothing of the service is touched.
-fn go_on(handed: &Handed, itself: Itself) -> Result<(Daemon, State, bool), Reported> {
+fn go_on(
+    handed: &Handed,
+    itself: Itself,
+    embedded: Embedded,
+    drivers: &Registry,
+) -> Result<(Daemon, State, bool), Reported> {
     let state = handed.state()?;
+    let Embedded { outfit, observer, restarts, restart_signal } = embedded;
+    let load = |text| (itself.load)(text, &state.service.program);
     // The old program goes on by the configuration that it had: what is there now may be why the new one could not.
     let text = state.configuration.as_deref().filter(|_| handed.is_again());
-    let Loaded { config, wanted, text } = (itself.load)(text)?;
+    let Loaded { config, wanted, text } = load(text)?;
     let before = match &state.configuration {
         // What the one before this one went by. One that cannot be read any more is taken as no change.
-        Some(before) if !handed.is_again() => {
-            (itself.load)(Some(before)).map_or(config.clone(), |before| before.config)
-        }
+        Some(before) if !handed.is_again() => load(Some(before)).map_or(config.clone(), |before| before.config),
         _ => config.clone(),
     };
     same_service(&state.service, &service_of(&config))?;
     let resumed = |e: io::Error| start_failure("replace.resume", &e);
     let stop = Stop::default();
-    let driver = setup::driver(&config, &Registry::builtin(), &stop)?;
-    let signals = Signals::listen(Signal::USR2).map_err(resumed)?;
+    let driver = setup::driver(&config, drivers, &stop)?;
+    let signals = match itself.becomes {
+        Becomes::OwnPath => Signals::listen(restart_signal),
+        Becomes::Release { .. } => Signals::listen_among_threads(restart_signal),
+    };
+    let signals = signals.map_err(resumed)?;
     let options = setup::options(&config)?;
     let (wanted, missing) = match wanted {
         Ok(wanted) => (wanted, None),
@@ -79,7 +92,7 @@ fn go_on(handed: &Handed, itself: Itself) -> Result<(Daemon, State, bool), Repor
         }
         None => Store::open(dir),
     };
-    let mut machinery = machinery(&config, wanted, open, Some(state.supervisor.serves()), &Outfit::default())?;
+    let mut machinery = machinery(&config, wanted, open, Some(state.supervisor.serves()), &outfit)?;
     if let Some(line) = &mut machinery.line {
         line.running = state.updates.running();
     }
@@ -96,8 +109,21 @@ fn go_on(handed: &Handed, itself: Itself) -> Result<(Daemon, State, bool), Repor
     let restart = !handed.is_again() && supervisor.change(setup::listens(&config), arguments(&before))?;
     let restart = restart && config.serve.restart == Restart::Supervise;
     let began = state.began.instant();
-    let (observer, restarts) = (None, Restarts::default());
-    let parts = Parts { signals, supervisor, machinery, driver, stop, started: None, shown, began, observer, restarts };
+    let serves = state.supervisor.serves();
+    let at_path = state.updates.sha256.or(serves);
+    let parts = Parts {
+        signals,
+        supervisor,
+        machinery,
+        driver,
+        stop,
+        started: None,
+        at_path,
+        shown,
+        began,
+        observer,
+        restarts,
+    };
     let mut daemon = Daemon::of(&config, parts, Some((itself, text)))?;
     daemon.program = state.program.clone();
     // Last: nothing may fail any more once its path would go with it.
@@ -170,7 +196,7 @@ impl Handed {
     }
 
     fn fall_back(&self, why: Reported) -> Reported {
-        let mut env = environment(RESUME, self.memory);
+        let mut env = environment(RESUME, self.memory, &why_of_this());
         env.push((RESUME_FAILED.into(), serde_json::to_string(&why).unwrap_or_default().into()));
         let mut keep = self.held.keep();
         keep.append(self.text.keep());
@@ -185,14 +211,18 @@ impl Handed {
         let asker = state.asker.and_then(|number| self.held.copy(number).ok()).map(UnixStream::from);
         let took = Instant::now().saturating_duration_since(state.asked.instant());
         match &self.failed {
+            Some(why) if asker.is_none() && why_of_this() == RELEASE => {
+                daemon.note_trouble(state.trouble.clone());
+                daemon.stays(&Reported::of(&ReplaceError::GaveUp { why: why.clone() }));
+            }
             Some(why) if asker.is_none() => daemon.not_applied(why),
-            None if asker.is_none() => {
+            None if asker.is_none() && why_of_this() != RELEASE => {
                 tracing::info!(event = "configuration.applied", "the configuration is applied as it is now");
             }
             Some(why) => {
                 daemon.note_trouble(state.trouble.clone());
                 let report = Reported::of(&ReplaceError::GaveUp { why: why.clone() });
-                tracing::error!(event = "supervisor.not_replaced", code = report.code, "{}", report.message);
+                daemon.stays(&report);
                 asker.iter().for_each(|asker| tell(asker, &report));
             }
             None => {
@@ -201,10 +231,25 @@ impl Handed {
                     "fetchd {to} goes on where fetchd {from} stopped, in the same process, {took} ms after it was asked"
                 );
                 tracing::info!(event = "supervisor.replaced", from, to, took_ms = took, "{message}");
+                daemon.note(
+                    Event::new(Timestamp::now(), "supervisor.replaced").message(&message).detail("took_ms", took),
+                );
                 asker.iter().for_each(|asker| tell_done(asker, message.clone()));
             }
         }
     }
+}
+
+/// Why this program was executed.
+fn why_of_this() -> String {
+    std::env::var(RESUME_WHY).unwrap_or_default()
+}
+
+/// The name that `ps` and `pgrep` know: a file that was executed by its descriptor has none of its own.
+fn name_process(program: &Path) {
+    let name = program.file_name().and_then(|name| CString::new(name.as_bytes()).ok());
+    // It is there for people.
+    let _ = name.map(|name| rustix::thread::set_name(&name));
 }
 
 /// Fails if the configuration is of another service, or asks for what cannot change in a running supervisor.

@@ -75,7 +75,7 @@ fn a_job_stops_when_asked_and_the_next_one_resumes() {
     let mut watch = Watch { stop_at: Some(begun + Duration::from_millis(300)), ..Watch::default() };
     let job = download(directory.path(), &["chunk=10000", "stall=50000"]);
     assert_eq!(worker.download(&job, &mut watch).unwrap_err(), FetchFailure::Stopped);
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(30));
     let resumed = worker.download(&download(directory.path(), &[]), &mut Unattended).unwrap();
     assert!(resumed.resumed_from > 0);
     assert_eq!(fs::read(resumed.path).unwrap(), vec![7; 100_000]);

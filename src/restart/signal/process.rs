@@ -5,7 +5,7 @@ use std::io::{self, Read as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal};
@@ -67,6 +67,32 @@ impl Process {
     pub(super) fn executed_since(&self, child: u32) -> bool {
         let addresses = |pid: u32| fs::read(format!("/proc/{pid}/auxv")).ok().filter(|read| !read.is_empty());
         addresses(self.pid).zip(addresses(child)).is_some_and(|(own, other)| own != other)
+    }
+
+    /// What it has started since it had the children `before`, and what is no mere worker of it.
+    pub(super) fn started_since(&self, before: &[u32]) -> Vec<Process> {
+        let new = self.children().into_iter().filter(|child| !before.contains(child) && self.executed_since(*child));
+        new.filter_map(Process::open).collect()
+    }
+
+    /// Ends it by `signal`; by force, with what it has forked off, if it still lives at `until`, or after [`KINDLY`].
+    pub(super) fn end(&self, signal: Signal, until: Instant) {
+        let ended = |until: Instant| {
+            while self.lives() && Instant::now() < until {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            !self.lives()
+        };
+        // One that has ended meanwhile needs no signal.
+        let _ = self.signal(signal);
+        if ended((Instant::now() + KINDLY).min(until)) {
+            return;
+        }
+        let children: Vec<Process> = self.children().into_iter().filter_map(Process::open).collect();
+        for process in children.iter().chain([self]) {
+            let _ = process.signal(Signal::KILL);
+        }
+        ended(Instant::now() + KINDLY);
     }
 
     /// The user that it runs as.
@@ -160,6 +186,9 @@ impl PidFile {
 fn may_name(owner: u32, ours: u32, user: u32) -> bool {
     owner == 0 || owner == ours || owner == user
 }
+
+/// How long a process may take to end before it is killed.
+pub(super) const KINDLY: Duration = Duration::from_secs(5);
 
 /// The unit of times in `/proc/PID/stat`: `USER_HZ`, which is 100 wherever Rust runs on Linux.
 const TICKS: u64 = 100;

@@ -1,10 +1,11 @@
 //! One signal: the process executes its program again, or another one takes over from it.
 
 use std::path::PathBuf;
+use std::time::Instant;
 
 use rustix::process::Signal;
 
-use super::process::{PidFile, Process};
+use super::process::{KINDLY, PidFile, Process};
 use crate::restart::external::{Action, Switch, Wait};
 use crate::restart::{HandoffError, Launch};
 
@@ -53,13 +54,21 @@ impl Switch for Reload {
         let old = self.pid_file.service(&self.program).map_err(|why| wait.unreachable(why))?;
         // A compiled server executes the file at the path again. One that an interpreter runs cannot be seen to.
         let follows = old.was_started_from(&self.program);
-        let children = self.worker.then(|| old.children());
+        let before = old.children();
+        let children = self.worker.then_some(&*before);
         let pid = old.pid();
         old.signal(self.signal).map_err(|e| wait.unreachable(format!("process {pid} could not be signalled: {e}")))?;
         if self.successor {
             // The old one may end before the other has written its number: only the deadline tells that none comes.
-            let new = wait.find("no other process was in the PID file", || Ok(self.taken_over(&old)))?;
-            self.serves = Some(new);
+            let new = wait.find("no other process was in the PID file", || Ok(self.taken_over(&old)));
+            if let Err(HandoffError::Deadline { .. }) = &new {
+                // One that hangs would keep the sockets from whoever has to start the service later.
+                let until = Instant::now() + KINDLY;
+                let hung = old.started_since(&before).into_iter();
+                hung.filter(|new| !follows || new.was_started_from(&self.program))
+                    .for_each(|new| new.end(Signal::TERM, until));
+            }
+            self.serves = Some(new?);
             return Ok(());
         }
         let mut lacks = None;
@@ -67,7 +76,7 @@ impl Switch for Reload {
             if !old.lives() {
                 return Err(wait.failed(format!("process {pid} ended instead of going on")));
             }
-            lacks = self.lacks(&old, children.as_deref(), follows);
+            lacks = self.lacks(&old, children, follows);
             Ok(lacks.is_none().then_some(()))
         });
         match (done, lacks) {

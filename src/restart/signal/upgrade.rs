@@ -2,11 +2,9 @@
 //! its workers back until the new one has proved itself.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use rustix::process::Signal;
-
-use super::process::{PidFile, Process};
+use super::process::{KINDLY, PidFile, Process};
 use super::recipe::Upgrading;
 use crate::restart::external::{Action, Switch, Wait};
 use crate::restart::{HandoffError, Launch};
@@ -86,33 +84,12 @@ impl Upgrade {
             }
             Ok(old.children().iter().any(|child| !others.contains(child)).then_some(()))
         })?;
-        self.dismiss(&new, wait);
+        new.end(signals.end, wait.until());
         wait.find("the PID file did not name the old process again", || {
             Ok(self.pid_file.process().is_ok_and(|process| process.pid() == old.pid()).then_some(()))
         })?;
         self.state = State::Kept(old);
         Ok(())
-    }
-
-    /// Ends a new process: kindly, then by force, with what it has forked off.
-    fn dismiss(&self, new: &Process, wait: &Wait) {
-        let give_up = (Instant::now() + KINDLY).min(wait.until());
-        let ended = |until: Instant| {
-            while new.lives() && Instant::now() < until {
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            !new.lives()
-        };
-        // One that has ended meanwhile needs no signal.
-        let _ = new.signal(self.signals.end);
-        if ended(give_up) {
-            return;
-        }
-        let children: Vec<Process> = new.children().into_iter().filter_map(Process::open).collect();
-        for process in children.iter().chain([new]) {
-            let _ = process.signal(Signal::KILL);
-        }
-        ended(Instant::now() + KINDLY);
     }
 
     /// Waits until the new process has written its number and forked off a worker.
@@ -144,17 +121,11 @@ impl Upgrade {
                 }
                 Some(_) => Ok(None),
                 None => {
-                    seen = self.successors(old, before).into_iter().next();
+                    seen = old.started_since(before).into_iter().next();
                     Ok(None)
                 }
             }
         })
-    }
-
-    /// What `old` has started since it had the children `before`, and what is no mere worker of it.
-    fn successors(&self, old: &Process, before: &[u32]) -> Vec<Process> {
-        let new = old.children().into_iter().filter(|child| !before.contains(child) && old.executed_since(*child));
-        new.filter_map(Process::open).collect()
     }
 }
 
@@ -198,8 +169,8 @@ impl Switch for Upgrade {
                 Ok(())
             }
             Err(failure) => {
-                let ending = Wait::to_the_end(self.name(), KINDLY);
-                self.successors(&old, &before).iter().for_each(|new| self.dismiss(new, &ending));
+                let until = Instant::now() + KINDLY;
+                old.started_since(&before).iter().for_each(|new| new.end(self.signals.end, until));
                 self.state = State::Kept(old);
                 Err(failure)
             }
@@ -240,6 +211,3 @@ impl Switch for Upgrade {
         }
     }
 }
-
-/// How long a process may take to end before it is killed.
-const KINDLY: Duration = Duration::from_secs(5);

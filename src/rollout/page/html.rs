@@ -21,6 +21,17 @@ impl Html {
         self.escaped(&plain::line(text, LONGEST))
     }
 
+    /// A sentence, in which backticks stand around what is typed.
+    pub(super) fn prose(&mut self, text: &str) -> &mut Html {
+        for (number, part) in text.split('`').enumerate() {
+            match number % 2 {
+                0 => self.escaped(&plain::kept(part)),
+                _ => self.raw("<code>").text(part).raw("</code>"),
+            };
+        }
+        self
+    }
+
     /// Text that `plain` has been through already, line by line.
     pub(super) fn lines(&mut self, lines: &[String]) -> &mut Html {
         self.escaped(&lines.join("\n"))

@@ -65,10 +65,77 @@ function count() {
     }
 }
 
+// The token of the operator, behind the `#` of the address: kept for this window, and taken out of what is seen.
+let token = null;
+if (document.getElementById("operate")) {
+    token = location.hash.slice(1) || sessionStorage.getItem("token");
+    if (location.hash.length > 1) {
+        sessionStorage.setItem("token", token);
+        history.replaceState(null, "", location.pathname);
+    }
+}
+
+const OFFERED = { running: ["pause", "abort"], held: ["pause", "abort"], expired: ["abort"], paused: ["resume", "abort"],
+    halted: ["resume", "abort"] };
+
+function buttons() {
+    const operate = document.getElementById("operate");
+    if (!operate || !token) return;
+    const offered = OFFERED[view().dataset.state] || [];
+    operate.hidden = offered.length === 0 && document.getElementById("done").textContent === "";
+    for (const button of operate.querySelectorAll("button")) button.hidden = !offered.includes(button.dataset.change);
+}
+
+async function post(path, body) {
+    const headers = { "Content-Type": "application/json", "X-Fetchd-Token": token };
+    const reply = await fetch(path, { method: "POST", headers, body: JSON.stringify(body) });
+    const text = await reply.text();
+    if (reply.ok) return JSON.parse(text);
+    const error = reply.status === 409 ? JSON.parse(text).error : { message: text };
+    throw new Error(error.message + (error.hint ? ": " + error.hint : ""));
+}
+
+let proposed = null;
+
+async function propose(change) {
+    const done = document.getElementById("done");
+    done.textContent = "";
+    try {
+        const latch = view().dataset.latch;
+        proposed = await post("/propose", change === "resume" && latch ? { change, ack: latch } : { change });
+        document.getElementById("asked").textContent = "Really " + change + "?";
+        document.getElementById("final").hidden = change !== "abort";
+        document.getElementById("effect").textContent = proposed.lines.join("\n");
+        document.getElementById("confirm").showModal();
+    } catch (error) {
+        done.textContent = "Nothing was written: " + error.message;
+    }
+}
+
+async function confirmed() {
+    const done = document.getElementById("done");
+    document.getElementById("confirm").close();
+    try {
+        done.textContent = "Wrote " + (await post("/confirm", { id: proposed.id })).wrote + ".";
+    } catch (error) {
+        done.textContent = error.message;
+    }
+    await ask();
+}
+
+if (token) {
+    for (const button of document.querySelectorAll("#operate button")) {
+        button.addEventListener("click", () => propose(button.dataset.change));
+    }
+    document.getElementById("no").addEventListener("click", () => document.getElementById("confirm").close());
+    document.getElementById("yes").addEventListener("click", confirmed);
+}
+
 function told() {
     const now = Number(view().dataset.now);
     if (now > 0) ahead = now - Math.floor(Date.now() / 1000);
     document.title = view().dataset.title;
+    buttons();
     count();
 }
 

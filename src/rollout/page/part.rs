@@ -3,6 +3,7 @@
 use super::html::Html;
 use super::shape;
 use crate::clock::Timestamp;
+use crate::fleet::Clock;
 use crate::rollout::plain;
 use crate::rollout::text::{counts, relative};
 use crate::rollout::view::{Failing, Ring, Step, View, Word};
@@ -54,7 +55,7 @@ fn halt(html: &mut Html, view: &View) {
 }
 
 fn next(html: &mut Html, view: &View) {
-    html.raw("<section id=\"next\"><h2>Next</h2><p>").text(&view.next.text);
+    html.raw("<section id=\"next\"><h2>Next</h2><p>").prose(&view.next.text);
     if let Some(at) = view.next.at {
         html.raw(" ");
         time(html, at, view.at);
@@ -111,6 +112,7 @@ fn mark(word: Word) -> &'static str {
         Word::Closed => "○",
         Word::Opens => "◷",
         Word::Filling => "▶",
+        Word::Stopped => "■",
         Word::Baking => "◉",
         Word::Waiting => "‖",
         Word::Passed => "✓",
@@ -124,7 +126,7 @@ fn when(step: &Step) -> Option<(&'static str, Timestamp)> {
         Word::Filling => step.full.map(|at| ("until", at)),
         Word::Baking => step.bakes_until.map(|at| ("until", at)),
         Word::Passed => step.passed_at.map(|at| ("at", at)),
-        Word::Closed | Word::Waiting => None,
+        Word::Closed | Word::Waiting | Word::Stopped => None,
     }
 }
 
@@ -211,9 +213,15 @@ fn detail(html: &mut Html, host: &Failing, now: Timestamp) {
     if let Some(attempt) = host.attempt {
         html.raw(", attempt ").number(attempt);
     }
+    if let Some(from) = &host.from {
+        html.raw(", from ").text(from);
+    }
     html.raw(", ");
     time(html, host.at, now);
     html.raw("</p>");
+    if let Some(apart) = host.clock_ahead_s.map(i64::unsigned_abs).filter(|apart| *apart > Clock::TOLERATED) {
+        html.raw("<p>Its clock was ").number(apart).raw(" s off.</p>");
+    }
     let lines = plain::last_lines(host.log.as_deref().unwrap_or_default(), LOG, 400);
     if lines.is_empty() {
         html.raw("<p>It sent no log.</p>");

@@ -9,12 +9,13 @@ fn shown(view: &View) -> Shown<'_> {
 #[test]
 fn nothing_that_a_host_says_becomes_markup() {
     let mut view = halted();
+    assert!(part(shown(&view)).contains("Its clock was 400 s off."));
     let evil = "</title></main><script>alert(1)</script>\" onload='x'";
     (view.product, view.release) = (evil.to_owned(), evil.to_owned());
     view.rings[0].name = evil.to_owned();
     view.notes = vec![evil.to_owned()];
     view.leases = vec![crate::rollout::view::Leases { group: evil.to_owned(), used: 1, slots: Some(2) }];
-    for html in [page(shown(&view)), file(shown(&view))] {
+    for html in [page(shown(&view), true), file(shown(&view))] {
         let ours = html.matches("<script").count();
         assert_eq!(ours, usize::from(html.contains("/page.js")), "{html}");
         assert!(html.contains("&lt;script&gt;alert(2)&lt;/script&gt;"), "{html}");
@@ -25,7 +26,7 @@ fn nothing_that_a_host_says_becomes_markup() {
 
 #[test]
 fn the_page_needs_neither_inline_script_nor_inline_style() {
-    let html = page(shown(&halted()));
+    let html = page(shown(&halted()), true);
     assert!(!html.contains("style=") && !html.contains("<style") && !html.contains("javascript:"), "{html}");
     assert!(!html.contains(" onclick") && !POLICY.contains("unsafe"));
     for from in ["http://", "https://"] {
@@ -49,9 +50,9 @@ fn trouble_is_shown_beside_what_was_seen_last() {
         hint: None,
     };
     let view = view();
-    let both = page(Shown { view: Some(&view), trouble: Some(&trouble) });
+    let both = page(Shown { view: Some(&view), trouble: Some(&trouble) }, false);
     assert!(both.contains("the bucket &lt;does&gt; not answer") && both.contains("id=\"steps\""));
-    let alone = page(Shown { view: None, trouble: Some(&trouble) });
+    let alone = page(Shown { view: None, trouble: Some(&trouble) }, false);
     assert!(alone.contains("Nothing to see") && !alone.contains("id=\"steps\""));
 }
 

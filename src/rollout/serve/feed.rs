@@ -6,10 +6,11 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
+use super::order::Order;
 use crate::digest::Sha256;
-use crate::failure::Reported;
+use crate::failure::{Exit, Reported};
 use crate::rollout::page::Shown;
 use crate::rollout::view::View;
 
@@ -28,54 +29,113 @@ pub struct Snapshot {
     at: Option<Instant>,
 }
 
+/// Who looks, and who changes something.
+pub trait Source: Send + 'static {
+    /// What is to be seen now.
+    fn look(&mut self) -> Result<View, Reported>;
+
+    /// What a change would do, in lines for a person, and by what it is confirmed.
+    fn propose(&mut self, order: &Order) -> Result<(String, Vec<String>), Reported>;
+
+    /// Writes the change that was shown as `id`, and says what it has written.
+    fn confirm(&mut self, id: &str) -> Result<String, Reported>;
+}
+
 /// Where the page's view comes from. Nobody asks: nothing is looked at.
 #[derive(Debug, Clone)]
 pub struct Feed {
-    wanted: SyncSender<()>,
+    jobs: SyncSender<Job>,
     seen: watch::Receiver<Snapshot>,
     every: Duration,
 }
 
+/// What is shown of a change, and by what it is confirmed; or that it was refused.
+type Proposed = Result<(String, Vec<String>), Reported>;
+
+#[derive(Debug)]
+enum Job {
+    Look,
+    Propose(Order, oneshot::Sender<Proposed>),
+    Confirm(String, oneshot::Sender<Result<String, Reported>>),
+}
+
+/// So many requests wait; whoever looks and finds them all there has been asked for already.
+const WAITING: usize = 8;
+
 impl Feed {
-    /// Begins: `look` is called on a thread of its own, at most once in `every`. The thread ends with the last clone.
+    /// Begins: `source` is asked on a thread of its own, and looks at most once in `every`. The thread ends with the last
+    /// clone.
     ///
     /// Fails if there can be no thread.
-    pub fn start(
-        every: Duration,
-        mut look: impl FnMut() -> Result<View, Reported> + Send + 'static,
-    ) -> io::Result<Feed> {
-        let (wanted, asked) = sync_channel(1);
+    pub fn start(every: Duration, mut source: impl Source) -> io::Result<Feed> {
+        let (jobs, asked) = sync_channel(WAITING);
         let (show, seen) = watch::channel(Snapshot::default());
-        let looking = move || {
-            while asked.recv().is_ok() {
-                let last = show.borrow().clone();
-                // Who asked while the last look was under way has what it saw.
-                if last.at.is_some_and(|at| at.elapsed() < every) {
-                    continue;
-                }
-                let next = last.after(look());
+        let work = move || {
+            let show_next = |source: &mut dyn Source| {
+                let next = show.borrow().clone().after(source.look());
                 show.send_replace(next);
+            };
+            // Whoever asked may have gone: nobody is told then.
+            while let Ok(job) = asked.recv() {
+                match job {
+                    // Who asked while the last look was under way has what it saw.
+                    Job::Look if show.borrow().is_fresh(every) => {}
+                    Job::Look => show_next(&mut source),
+                    Job::Propose(order, tell) => drop(tell.send(source.propose(&order))),
+                    Job::Confirm(id, tell) => {
+                        let done = source.confirm(&id);
+                        show_next(&mut source);
+                        drop(tell.send(done));
+                    }
+                }
             }
         };
-        std::thread::Builder::new().name("fleet-look".to_owned()).spawn(looking)?;
-        Ok(Feed { wanted, seen, every })
+        std::thread::Builder::new().name("fleet-look".to_owned()).spawn(work)?;
+        Ok(Feed { jobs, seen, every })
     }
 
     /// What is to be seen now.
     pub async fn now(&self) -> Snapshot {
         let mut seen = self.seen.clone();
         let last = seen.borrow_and_update().clone();
-        if last.at.is_some_and(|at| at.elapsed() < self.every) {
+        if last.is_fresh(self.every) {
             return last;
         }
         // Full: it has been asked for already.
-        let _ = self.wanted.try_send(());
+        let _ = self.jobs.try_send(Job::Look);
         let _ = tokio::time::timeout(PATIENCE, seen.changed()).await;
         seen.borrow().clone()
+    }
+
+    /// What a change would do. Fails as [`Source::propose`] does, and with `fleet.busy`.
+    pub async fn propose(&self, order: Order) -> Proposed {
+        let (tell, told) = oneshot::channel();
+        self.jobs.try_send(Job::Propose(order, tell)).map_err(|_| busy())?;
+        told.await.map_err(|_| busy())?
+    }
+
+    /// Writes a change that was shown. Fails as [`Source::confirm`] does, and with `fleet.busy`.
+    pub async fn confirm(&self, id: String) -> Result<String, Reported> {
+        let (tell, told) = oneshot::channel();
+        self.jobs.try_send(Job::Confirm(id, tell)).map_err(|_| busy())?;
+        told.await.map_err(|_| busy())?
+    }
+}
+
+fn busy() -> Reported {
+    Reported {
+        code: "fleet.busy".to_owned(),
+        exit: Exit::Unreachable,
+        message: "too many requests wait for the bucket".to_owned(),
+        hint: Some("try again in a moment".to_owned()),
     }
 }
 
 impl Snapshot {
+    fn is_fresh(&self, every: Duration) -> bool {
+        self.at.is_some_and(|at| at.elapsed() < every)
+    }
+
     /// For the page.
     pub fn shown(&self) -> Shown<'_> {
         Shown { view: self.view.as_deref(), trouble: self.trouble.as_deref() }

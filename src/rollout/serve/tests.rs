@@ -10,15 +10,38 @@ use crate::failure::{Exit, Reported};
 use crate::rollout::View;
 use crate::rollout::view::tests::{halted, view};
 
+/// A source whose looks return what `next` holds.
+struct Told {
+    next: Arc<Mutex<Result<View, Reported>>>,
+    looks: Arc<AtomicU32>,
+    proposed: Option<Order>,
+}
+
+impl Source for Told {
+    fn look(&mut self) -> Result<View, Reported> {
+        self.looks.fetch_add(1, Ordering::SeqCst);
+        self.next.lock().unwrap().clone()
+    }
+
+    fn propose(&mut self, order: &Order) -> Result<(String, Vec<String>), Reported> {
+        self.proposed = Some(order.clone());
+        Ok(("id-1".to_owned(), vec!["state running → paused".to_owned()]))
+    }
+
+    fn confirm(&mut self, id: &str) -> Result<String, Reported> {
+        match self.proposed.take() {
+            Some(order) if id == "id-1" => Ok(format!("{order:?}")),
+            _ => Err(trouble()),
+        }
+    }
+}
+
 /// A site whose look returns what `next` holds, and how often it was asked.
 fn site(every: Duration, next: Result<View, Reported>) -> (Site, Arc<Mutex<Result<View, Reported>>>, Arc<AtomicU32>) {
     let (next, looks) = (Arc::new(Mutex::new(next)), Arc::new(AtomicU32::new(0)));
-    let (shown, counted) = (Arc::clone(&next), Arc::clone(&looks));
-    let feed = Feed::start(every, move || {
-        counted.fetch_add(1, Ordering::SeqCst);
-        shown.lock().unwrap().clone()
-    });
-    (Site { feed: feed.unwrap(), hosts: vec!["127.0.0.1:8088".to_owned()] }, next, looks)
+    let source = Told { next: Arc::clone(&next), looks: Arc::clone(&looks), proposed: None };
+    let feed = Feed::start(every, source).unwrap();
+    (Site { feed, hosts: vec!["127.0.0.1:8088".to_owned()], token: None }, next, looks)
 }
 
 fn run<T>(work: impl Future<Output = T>) -> T {
@@ -33,7 +56,7 @@ async fn get(site: &Site, path: &str, headers: &[(&str, &str)]) -> (Response<()>
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let (parts, body) = site.answer(&request.body(()).unwrap()).await.into_parts();
+    let (parts, body) = site.answer(request.body(Full::<Bytes>::default()).unwrap()).await.into_parts();
     let text = body.collect().await.unwrap().to_bytes();
     (Response::from_parts(parts, ()), String::from_utf8(text.to_vec()).unwrap())
 }
@@ -69,7 +92,7 @@ fn it_can_only_be_read() {
         let (site, _, _) = site(Duration::ZERO, Ok(view()));
         for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
             let request = Request::builder().method(method).uri("/").header("Host", "127.0.0.1:8088");
-            let reply = site.answer(&request.body(()).unwrap()).await;
+            let reply = site.answer(request.body(Full::<Bytes>::default()).unwrap()).await;
             assert_eq!(reply.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
             assert_eq!(reply.headers()["allow"], "GET, HEAD");
         }
@@ -147,5 +170,45 @@ fn a_bucket_that_does_not_answer_is_said_beside_what_was_seen_last() {
             (json["product"].as_str(), json["trouble"]["code"].as_str()),
             (Some("app"), Some("source.unreachable"))
         );
+    });
+}
+
+#[test]
+fn only_who_has_the_token_changes_anything_and_only_what_he_was_shown() {
+    run(async {
+        let (mut site, _, _) = site(Duration::ZERO, Ok(view()));
+        site.token = Some("secret".to_owned());
+        let right =
+            [("x-fetchd-token", "secret"), ("origin", "http://127.0.0.1:8088"), ("content-type", "application/json")];
+        let post = async |path: &str, headers: &[(&str, &str)], body: &str| {
+            let mut request = Request::post(path).header("Host", "127.0.0.1:8088");
+            for (name, value) in headers {
+                request = request.header(*name, *value);
+            }
+            let reply = site.answer(request.body(Full::<Bytes>::from(body.to_owned())).unwrap()).await;
+            let status = reply.status().as_u16();
+            (status, String::from_utf8(reply.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap())
+        };
+        let pause = "{\"change\":\"pause\"}";
+        for without in 0..right.len() {
+            let mut headers = right.to_vec();
+            headers.remove(without);
+            assert_eq!(post("/propose", &headers, pause).await.0, 403, "without {}", right[without].0);
+        }
+        for (at, value) in [(0, "Secret"), (1, "http://evil.example"), (1, "null"), (2, "text/plain")] {
+            let mut headers = right.to_vec();
+            headers[at].1 = value;
+            assert_eq!(post("/propose", &headers, pause).await.0, 403, "{value}");
+        }
+        assert_eq!(post("/propose", &right, "{\"change\":\"start\"}").await.0, 400);
+        assert_eq!(post("/propose", &right, &" ".repeat(5000)).await.0, 413);
+        assert_eq!(post("/elsewhere", &right, pause).await.0, 404);
+        assert_eq!(post("/confirm", &right, "{\"id\":\"id-1\"}").await.0, 409, "nothing was shown");
+        let (status, shown) = post("/propose", &right, pause).await;
+        assert_eq!((status, shown.as_str()), (200, "{\"id\":\"id-1\",\"lines\":[\"state running → paused\"]}"));
+        assert_eq!(post("/confirm", &right, "{\"id\":\"id-1\"}").await, (200, "{\"wrote\":\"Pause\"}".to_owned()));
+        assert_eq!(post("/confirm", &right, "{\"id\":\"id-1\"}").await.0, 409, "it is written once");
+        let (_, html) = get(&site, "/", &[]).await;
+        assert!(html.contains("id=\"operate\" hidden") && !html.contains("secret"), "the page tells nobody the token");
     });
 }

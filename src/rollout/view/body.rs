@@ -17,6 +17,10 @@ pub(super) struct Body {
     pub(super) name: Option<String>,
     pub(super) reason: Option<String>,
     pub(super) log: Option<String>,
+    /// The version it came from.
+    pub(super) from: Option<String>,
+    /// How far the store's clock was ahead of its own, in seconds.
+    pub(super) ahead_s: Option<i64>,
 }
 
 impl Body {
@@ -31,6 +35,8 @@ impl Body {
             name: text(&["name", "host_name"]),
             reason: text(&["reason", "message", "why"]),
             log: text(&["log", "log_tail", "tail"]),
+            from: text(&["from"]),
+            ahead_s: value.get("ahead_s").and_then(Value::as_i64),
         }
     }
 }

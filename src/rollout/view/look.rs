@@ -1,6 +1,6 @@
 //! Looks at a bucket, and at the second look asks only for what can have changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -11,7 +11,6 @@ use super::{Basis, Cost, Failing, Halted, Leases, SCHEMA, Standing, View, Word, 
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::failure::{Exit, Reported};
-use crate::fleet::Clock;
 use crate::fleet::evidence::{Report, State};
 use crate::fleet::head::{self, Head, OpenHead};
 use crate::fleet::names::{Names, is_group};
@@ -19,6 +18,7 @@ use crate::fleet::plan::Phase;
 use crate::fleet::rollup::{self, Bad, Rollup};
 use crate::fleet::rule::{self, Halt};
 use crate::fleet::store::{Request, Store, Tag, What};
+use crate::fleet::{Clock, HostId};
 
 /// Figures older than that let nothing start, in seconds.
 const STALE_S: u64 = 600;
@@ -84,7 +84,7 @@ impl Looker {
         };
         let seen = Seen { head: &head, rollup: rollup.as_ref().unwrap_or(&empty), now: at };
         let inventory = self.count(&mut look);
-        let rings = seen.rings();
+        let mut rings = seen.rings();
         let (leases, stewards) = self.leases(&mut look, &head);
         let rule = rule::halts(&head, seen.rollup);
         let as_of = rollup.as_ref().map(|rollup| rollup.as_of);
@@ -103,6 +103,12 @@ impl Looker {
             Phase::Running if stale && steps_open => Standing::Held,
             Phase::Running => Standing::Running,
         };
+        if !matches!(state, Standing::Running | Standing::Done) {
+            let steps = rings.iter_mut().flat_map(|ring| &mut ring.steps);
+            for step in steps.filter(|step| matches!(step.state, Word::Opens | Word::Filling)) {
+                step.state = Word::Stopped;
+            }
+        }
         let halt = (state == Standing::Halted).then(|| latch.unwrap_or_else(|| without_latch(rule)));
         let failing = self.failing(&mut look, &head, seen.rollup);
         let hosts = seen.hosts(inventory);
@@ -210,11 +216,12 @@ impl Looker {
     fn count(&mut self, look: &mut Look<'_>) -> Option<(u64, bool)> {
         let now = look.clock.local;
         if self.inventory.is_none_or(|(at, _, _)| now.since(at).as_secs() >= COUNT_FOR_S) {
-            let (mut hosts, mut after) = (0, None);
+            // Each host once: it may have reported to another shard before.
+            let (mut hosts, mut after) = (BTreeSet::new(), None);
             for _ in 0..MOST_PAGES {
                 match look.list(self.names.inventories(), after.take()) {
                     Some((keys, next)) => {
-                        hosts += keys.len() as u64;
+                        hosts.extend(keys.iter().filter_map(|key| listed(key)));
                         after = next;
                     }
                     None => {
@@ -226,7 +233,7 @@ impl Looker {
                     break;
                 }
             }
-            self.inventory = Some((now, hosts, after.is_some()));
+            self.inventory = Some((now, hosts.len() as u64, after.is_some()));
         }
         self.inventory.filter(|(_, hosts, _)| *hosts > 0).map(|(_, hosts, more)| (hosts, more))
     }
@@ -275,6 +282,8 @@ impl Looker {
                 code: bad.code.clone(),
                 reason: body.reason,
                 log: body.log,
+                from: body.from,
+                clock_ahead_s: body.ahead_s,
                 attempt,
                 at: bad.at,
             }
@@ -344,6 +353,11 @@ impl Look<'_> {
         self.clock = self.clock.told(reply.date);
         reply.what
     }
+}
+
+/// The host whose inventory has this key.
+fn listed(key: &str) -> Option<HostId> {
+    key.rsplit_once('/')?.1.strip_suffix(".json")?.parse().ok()
 }
 
 /// The group of the stewards' leases.

@@ -39,7 +39,7 @@ fn step(rings: &[Ring]) -> Next {
         Word::Filling => with(format!("{name} is filling: the last of its hosts may start at"), step.full),
         Word::Baking => with(format!("{name} is watched, and may pass at"), step.bakes_until),
         Word::Closed => with(format!("{name} is closed: {waits}."), None),
-        Word::Waiting | Word::Passed => with(format!("{name} waits: {waits}."), None),
+        Word::Waiting | Word::Passed | Word::Stopped => with(format!("{name} waits: {waits}."), None),
     }
 }
 

@@ -80,7 +80,7 @@ pub(crate) fn view() -> View {
 /// The same with two failing hosts, one of which says what an attacker would, and halted by a latch.
 pub(crate) fn halted() -> View {
     let mut scene = scene();
-    let hostile = "{\"name\":\"<script>alert(1)</script>\",\"reason\":\"\\u001b[2J<img src=x onerror=alert(1)>\",\
+    let hostile = "{\"ahead_s\":-400,\"from\":\"1.0.0\",\"name\":\"<script>alert(1)</script>\",\"reason\":\"\\u001b[2J<img src=x onerror=alert(1)>\",\
                    \"log\":\"line 1\\n</pre><script>alert(2)</script>\\n\\\"' onload=alert(3)\"}";
     scene.bad("web-1", "handoff.exited", hostile);
     scene.bad("web-2", "health.failed", "no JSON at all");
@@ -152,6 +152,8 @@ fn what_outweighs_the_signed_state_is_shown_instead_of_it() {
     ] {
         assert_eq!(state(&|scene| scene.head.state = phase), standing);
     }
+    // A latch alone stops it, whatever the figures say.
+    assert_eq!(state(&|scene| scene.store.set(&scene.names.latch("r-1", 0), Vec::new())), Standing::Halted);
     let paused = &|scene: &mut Scene| {
         scene.head.state = Phase::Paused;
         scene.store.set(&scene.names.latch("r-1", 0), Vec::new());
@@ -163,6 +165,8 @@ fn what_outweighs_the_signed_state_is_shown_instead_of_it() {
 fn a_halt_says_which_rule_who_and_which_latch() {
     let view = halted();
     assert_eq!(view.state, Standing::Halted);
+    let words: Vec<Word> = view.rings[0].steps.iter().map(|step| step.state).collect();
+    assert_eq!(words, [Word::Passed, Word::Stopped, Word::Closed]);
     let halt = view.halt.unwrap();
     assert_eq!(halt.rule, Some(Halt::Share { bad: 3, started: 50 }));
     assert_eq!(halt.text, "3 of 50 started hosts are bad or silent: more than the plan allows");
@@ -179,6 +183,7 @@ fn failing_hosts_are_shown_with_what_they_said() {
     assert_eq!(host.place, Some(("all".to_owned(), 2)));
     assert_eq!(host.name.as_deref(), Some("<script>alert(1)</script>"), "it is escaped where it is shown");
     assert!(host.log.as_deref().unwrap().starts_with("line 1\n"));
+    assert_eq!((host.from.as_deref(), host.clock_ahead_s), (Some("1.0.0"), Some(-400)));
     let other = view.failing.iter().find(|host| host.host == HostId::named("web-2")).unwrap();
     assert_eq!((other.log.as_deref(), other.attempt), (None, Some(1)));
     assert_eq!(view.failing_more, 1, "the silent one is counted and not listed");
@@ -192,6 +197,7 @@ fn a_silent_host_is_looked_for_where_it_started_and_named_by_the_inventory() {
     scene.rollup.rings[0][1].overdue = 1;
     scene.rollup.bad.push(Bad { host, place: Some(place), code: Code::new("silent"), at: after(5000) });
     scene.store.set(&scene.names.inventory("0", host), b"{\"name\":\"web-9\"}".to_vec());
+    scene.store.set(&scene.names.inventory("3", host), Vec::new());
     let view = scene.view();
     assert_eq!((view.failing[0].name.as_deref(), view.failing[0].attempt), (Some("web-9"), None));
     assert_eq!(view.hosts.inventory, Some(1));
@@ -250,7 +256,7 @@ fn a_roll_up_may_say_anything() {
     assert_eq!(view.state, Standing::Halted);
     let _ = (crate::rollout::text::lines(&view), crate::rollout::metrics::text(&view));
     let shown = crate::rollout::page::Shown { view: Some(&view), trouble: None };
-    let _ = crate::rollout::page::page(shown);
+    let _ = crate::rollout::page::page(shown, false);
     scene.rollup.rings.clear();
     assert_eq!(scene.view().rings[0].steps.len(), 3);
     scene.store.set(&scene.names.rollup("r-1"), b"{}".to_vec());

@@ -67,7 +67,7 @@ fn an_artifact_that_never_ends_stops_at_its_size() {
     let started = Instant::now();
     let error = take(&place.staged(), sample.chosen(), &place.custody()).unwrap_err();
     assert_refused(&error, "artifact.size", Exit::Content, false);
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < Duration::from_secs(60));
     place.assert_empty();
 }
 

@@ -19,6 +19,13 @@ fn quick() -> Verifier {
     verifier
 }
 
+/// Whoever is hung by it is hung for so long that a slow machine is told from it.
+fn patient() -> Verifier {
+    let mut verifier = lenient();
+    verifier.smoke.deadline = Duration::from_secs(120);
+    verifier
+}
+
 /// Waits until the process whose id stands in `file` is gone or at least dead.
 fn wait_until_dead(file: &Path) {
     let pid = fs::read_to_string(file).unwrap();
@@ -87,7 +94,7 @@ fn a_program_that_hangs_is_killed_with_its_group() {
     let pid = place.outside("pid");
     let started = Instant::now();
     smoke_refused(&quick(), &format!("sleep 600 & echo $! > {}; echo 1.2.3; wait", pid.display()), "smoke.timeout");
-    assert!(started.elapsed() < Duration::from_secs(8));
+    assert!(started.elapsed() < Duration::from_secs(60));
     wait_until_dead(&pid);
 }
 
@@ -97,8 +104,8 @@ fn a_child_that_holds_stdout_hangs_nobody() {
     let pid = place.outside("pid");
     let started = Instant::now();
     let body = format!("sleep 600 & echo $! > {}; echo app 1.2.3", pid.display());
-    place.verify(&lenient(), &script(&body), "1.2.3").unwrap();
-    assert!(started.elapsed() < Duration::from_secs(8));
+    place.verify(&patient(), &script(&body), "1.2.3").unwrap();
+    assert!(started.elapsed() < Duration::from_secs(60));
     wait_until_dead(&pid);
 }
 
@@ -113,11 +120,11 @@ fn a_child_that_leaves_the_session_and_holds_stdout_hangs_nobody() {
         ready = ready.display()
     );
     let started = Instant::now();
-    let verified = place.verify(&lenient(), &script(&body), "1.2.3");
+    let verified = place.verify(&patient(), &script(&body), "1.2.3");
     let number = fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
     rustix::process::kill_process(Pid::from_raw(number).unwrap(), Signal::KILL).unwrap();
     verified.unwrap();
-    assert!(started.elapsed() < Duration::from_secs(8));
+    assert!(started.elapsed() < Duration::from_secs(60));
     wait_until_dead(&pid);
 }
 

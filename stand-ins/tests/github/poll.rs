@@ -320,7 +320,7 @@ fn a_broken_answer_is_incomplete_and_a_stalled_one_ends_with_the_poll() {
     let error = poll(&*fetcher(&github, &[("timeout", "300ms")]), None).unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable);
     assert!(error.to_string().ends_with("the poll took longer than 300ms"), "{error}");
-    assert!(began.elapsed() < Duration::from_secs(10));
+    assert!(began.elapsed() < Duration::from_secs(60));
     github.inject(On::api("*").once(), Fault::Stall);
     let error = poll(&*fetcher(&github, &[("read_timeout", "200ms")]), None).unwrap_err();
     assert_eq!(error.kind(), Kind::Unreachable);

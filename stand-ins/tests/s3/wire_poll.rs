@@ -190,7 +190,7 @@ fn a_poll_ends_within_its_timeout_wherever_the_server_is_silent() {
         let error = run(unsigned(&origin, "web/stable.fetchd", &[("timeout", "300ms")]).poll(None)).unwrap_err();
         assert_eq!(error.kind(), Kind::Unreachable);
         assert!(error.to_string().ends_with("the poll took longer than 300ms"), "{error}");
-        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
         assert!(origin.wait_for_connections(0, Duration::from_secs(10)), "a connection is left");
     }
 }

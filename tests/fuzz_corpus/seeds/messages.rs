@@ -39,6 +39,7 @@ pub(super) fn control() -> Vec<Seed> {
     };
     let status = Status {
         configuration: None,
+        supervisor: None,
         schema: SCHEMA,
         product: "web".to_owned(),
         fetchd: "0.1.0".to_owned(),

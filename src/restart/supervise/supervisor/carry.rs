@@ -97,6 +97,7 @@ impl Supervisor {
             resumed: None,
             crashes: Crashes::resume(options.crash, &carried.crashes),
             confirmed: carried.confirmed,
+            returned_to: None,
             probation_until: carried.probation_until.instant(),
             restart_at: carried.restart_at.map(Steady::instant),
             verdict_by: None,

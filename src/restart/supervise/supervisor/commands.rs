@@ -23,6 +23,7 @@ impl Supervisor {
         self.resumed = None;
         self.restart_at = None;
         self.verdict_by = None;
+        self.returned_to = None;
         self.systemd.reloading("handing off");
         self.launch(to, Some(reply), true);
     }
@@ -32,6 +33,7 @@ impl Supervisor {
             return answer(Some(reply), Err(HandoffError::Stopping));
         }
         let begun = Instant::now();
+        self.returned_to = to.sha256;
         self.return_listeners();
         self.watch = None;
         self.restart_at = None;

@@ -55,6 +55,8 @@ pub struct Supervisor {
     crashes: Crashes,
     /// What was confirmed last, and until when its crashes count as a loop.
     confirmed: Option<Sha256>,
+    /// What the agent went back to last; it has served before.
+    returned_to: Option<Sha256>,
     probation_until: Instant,
     restart_at: Option<Instant>,
     /// After a crash loop: how long the agent has to say what to do.
@@ -108,6 +110,7 @@ impl Supervisor {
             watch: None,
             resumed: None,
             confirmed: None,
+            returned_to: None,
             probation_until: Instant::now(),
             restart_at: None,
             verdict_by: None,
@@ -262,6 +265,17 @@ impl Supervisor {
             self.forward(signal);
         }
         taken
+    }
+
+    /// What a crash starts again: the release that serves, once nothing is watched.
+    pub fn current(&self) -> Option<&Launch> {
+        self.current.as_ref()
+    }
+
+    /// The same, if it was confirmed, now or before it was gone back to.
+    pub fn proven(&self) -> Option<&Launch> {
+        let holds = |launch: &&Launch| launch.sha256 == self.confirmed || launch.sha256 == self.returned_to;
+        self.current().filter(|launch| launch.sha256.is_some()).filter(holds)
     }
 
     fn serving(&self) -> Option<&Generation> {
