@@ -58,6 +58,8 @@ pub mod restart;
 pub mod rollout;
 #[cfg(feature = "service")]
 pub mod service;
+#[cfg(all(feature = "fleet", feature = "cli"))]
+pub mod simulate;
 #[cfg(any(feature = "agent", feature = "upgrade"))]
 pub mod spawn;
 #[cfg(feature = "agent")]

@@ -4,6 +4,8 @@ mod fleet;
 mod keys;
 #[cfg(feature = "fleet")]
 mod rollout;
+#[cfg(feature = "fleet")]
+mod simulate;
 
 use std::path::PathBuf;
 

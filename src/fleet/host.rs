@@ -13,11 +13,13 @@
 
 mod decide;
 mod gate;
+mod late;
 mod memory;
 mod poll;
 mod send;
 mod shown;
 mod slot;
+mod still;
 #[cfg(test)]
 mod tests;
 

@@ -145,7 +145,12 @@ pub enum Halt {
 /// finished stops good releases (`FLEET.md` 0.6, `a_good_release_is_not_stopped_by_its_early_failures`).
 pub fn halts(head: &Head, rollup: &Rollup) -> Option<Halt> {
     let gate = &head.gate;
-    let known = head.ack.as_ref().map_or(0, |ack| ack.bad);
+    let known = head.ack.as_ref().map_or(0, |ack| {
+        // A roll-up from before the acknowledgement still has the hosts that are not to be counted: without this, whoever
+        // reads it next would make the next latch.
+        let excluded = rollup.bad.iter().filter(|bad| ack.exclude.contains(&bad.host)).count();
+        ack.bad.saturating_add(excluded as u64)
+    });
     if rollup.stops > 0 && head.ack.is_none() {
         return Some(Halt::Stop);
     }

@@ -34,8 +34,12 @@ pub const TERM: u64 = 120;
 /// How often it counts while a step is open, in seconds.
 pub const OPEN: u64 = 60;
 
-/// How often it looks while none is, in seconds.
+/// How often it counts while none is, in seconds.
 pub const CLOSED: u64 = 900;
+
+/// How often it asks for the head while none is, in seconds: until somebody counts, a rollout that has begun is not
+/// stopped by anything that its hosts report.
+pub const LOOKS: u64 = 120;
 
 /// What a steward wants next.
 #[derive(Debug, Clone, PartialEq, Eq)]

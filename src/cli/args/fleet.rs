@@ -157,4 +157,14 @@ pub(super) const VERBS: &[Verb] = &[
         "Of rollouts other than the current one, of which nothing was written for as long as `--older` says. Plans stay.",
         "fetchd fleet gc --product web --fleet-key rollout.pub --older 30d --dry-run",
     ),
+    Verb {
+        also: &[],
+        ..verb(
+            "fleet simulate",
+            "Show what a plan does with good and bad releases, before any host sees one",
+            "The machines that hosts and stewards run, in virtual time over a bucket in memory: nothing is asked of any \
+             store. Hosts hit are those that started the release. The same seed gives the same result.",
+            "fetchd fleet simulate --hosts 1000 --html report.html",
+        )
+    },
 ];

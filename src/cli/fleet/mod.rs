@@ -10,6 +10,7 @@ mod open;
 mod plan;
 mod publish;
 mod serve;
+mod simulate;
 mod status;
 mod steward;
 
@@ -45,6 +46,7 @@ pub(super) const DISPATCH: &[(&str, Act)] = &[
     ("fleet explain", look::explain),
     ("fleet steward", steward::steward),
     ("fleet gc", gc::gc),
+    ("fleet simulate", simulate::simulate),
 ];
 
 /// The variable that stands for `--store`.

@@ -19,6 +19,8 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
             )
             .arg(switch("dry-run", "Try everything, and write no caps.json")),
         #[cfg(feature = "fleet")]
+        "fleet simulate" => super::simulate::add(command),
+        #[cfg(feature = "fleet")]
         _ => super::rollout::add(command, verb),
         #[cfg(not(feature = "fleet"))]
         _ => command,

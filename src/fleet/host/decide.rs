@@ -15,6 +15,9 @@ use crate::fleet::rule;
 /// By how much a rollout may claim to have begun before a host has last seen the head without it, in seconds.
 const BACKDATED: u64 = 900;
 
+/// How long after the moment at which a step can open its hosts begin to look whether it has, in seconds.
+const LOOKS_AFTER: u64 = 90;
+
 /// After a window has opened, hosts come within so many seconds.
 const AFTER_OPENING: u64 = 300;
 
@@ -155,6 +158,13 @@ impl Host {
             return Next::Wait(Word::Waiting, None, Some(fetch_at(floor)));
         }
         let first = rule::before(head, place).is_none();
+        let opens = rule::floor(head, ring, step);
+        if !first && !done && now < opens {
+            // The step before cannot have passed yet, and a minute after it can the stewards know. Who comes early in the
+            // step looks first; who looked now would look in vain, and would see the step open a whole interval too late.
+            let look = opens.0.saturating_add(LOOKS_AFTER).saturating_add(floor.since(opens).as_secs() / 2);
+            return Next::Wait(Word::Waiting, None, Some(Timestamp(look)));
+        }
         if !first && !done && !self.fresh.rollup {
             return self.anew(Stage::Rollup);
         }

@@ -35,12 +35,14 @@ impl Host {
         if !self.is_fresh() || !self.fresh.rollup {
             return self.anew(Stage::Rollup);
         }
-        let needed = rule::before(head, place).is_some() && head.state == Phase::Running;
+        // In the first minutes nobody can have counted. After that a step goes on only while somebody does, the first as well.
+        let begins =
+            rule::before(head, place).is_none() && self.clock().earlier().0 <= head.t0.0.saturating_add(OLDEST_ROLLUP);
+        let needed = !begins && head.state == Phase::Running;
         match self.read_rollup(head, place, needed) {
             Ok(()) => {}
-            Err(Next::Go(Stage::Halt(_))) if self.fresh.latch => {
-                return Next::Wait(Word::Halted, Some("fleet.halted"), None);
-            }
+            // A look at the latch costs a tenth of an attempt to make it, and after a halt every host comes by here.
+            Err(Next::Go(Stage::Halt(_))) if !self.fresh.latch => return Next::Go(Stage::Latch),
             Err(next) => return next,
         }
         if !self.fresh.audited && self.rollup.is_some() && self.audits(head) {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::count::{Shard, Timestamp0, roll_up};
-use super::{CLOSED, OPEN, Stage, Step, Steward};
+use super::{CLOSED, LOOKS, OPEN, Stage, Step, Steward};
 use crate::clock::Timestamp;
 use crate::failure::Failure as _;
 use crate::fleet::Clock;
-use crate::fleet::evidence::Code;
+use crate::fleet::evidence::{Code, Place};
 use crate::fleet::head::{self, Head};
 use crate::fleet::host::Documents;
 use crate::fleet::host::nonsense;
@@ -124,7 +124,7 @@ impl Steward {
             _ => return self.nonsense(),
         }
         (self.failures, self.trouble) = (0, None);
-        if !self.once && !self.counts() {
+        if !self.once && (!self.counts() || self.is_idle()) {
             return self.closed(None);
         }
         self.stage = self.campaign().unwrap_or(Stage::Rollup);
@@ -149,6 +149,23 @@ impl Steward {
         matches!(state, Some(Phase::Running | Phase::Paused | Phase::Halted))
     }
 
+    /// Whether nothing is to be read now, of a rollout that goes on to nobody.
+    fn is_idle(&self) -> bool {
+        let read = |shard: &Shard| shard.read.is_some() && shard.due.0 > self.seen;
+        !self.is_open() && !self.shards.is_empty() && self.shards.iter().all(read)
+    }
+
+    /// When the step that is open can pass, by the store's clock: then every shard is read anew, and all hosts of the next
+    /// step that look a moment later find it open.
+    fn bakes_until(&self) -> Option<Timestamp> {
+        let (head, rollup) = (self.head.as_deref()?, self.rollup.as_deref()?);
+        let passed = |place: &Place| rollup.step(*place).is_some_and(|count| count.passed_at.is_some());
+        let place = rule::places(head).find(|place| !passed(place))?;
+        let step = &head.steps_of(usize::from(place.ring))[usize::from(place.step)];
+        let opened = rule::opens(head, Some(rollup), place)?;
+        Some(Timestamp(opened.0.saturating_add(step.ramp_s).saturating_add(step.bake_s)))
+    }
+
     /// Whether anything can change soon: somebody may start, or has not said yet how it went.
     pub(super) fn is_open(&self) -> bool {
         let Some(head) = self.head.as_deref() else { return false };
@@ -163,7 +180,7 @@ impl Steward {
 
     fn closed(&mut self, code: Option<&str>) {
         self.trouble = code.map(Code::new);
-        self.rest(Timestamp(self.seen.0.saturating_add(CLOSED)));
+        self.rest(Timestamp(self.seen.0.saturating_add(LOOKS)));
     }
 
     fn take_rollup(&mut self, what: What, documents: &dyn Documents) {
@@ -208,7 +225,10 @@ impl Steward {
     /// The next shard whose time has come, or the roll-up if there is none.
     fn list_next(&mut self) {
         let (seen, once) = (self.seen, self.once);
-        let due = |shard: &Shard| shard.read.is_none() || (!once && shard.due.0 <= seen);
+        let baked = self.bakes_until().filter(|at| *at <= self.clock().earlier());
+        let due = |shard: &Shard| {
+            shard.read.is_none_or(|read| !once && (shard.due.0 <= seen || baked.is_some_and(|baked| read < baked)))
+        };
         match self.shards.iter().position(due) {
             Some(number) => self.stage = Stage::List(number),
             None => self.write(),
@@ -216,7 +236,7 @@ impl Steward {
     }
 
     fn take_page(&mut self, number: usize, what: What) {
-        let seen = self.seen;
+        let (seen, open) = (self.seen, self.is_open());
         let Some(shard) = self.shards.get_mut(number) else { return self.nonsense() };
         match what {
             What::Evidence { found, next } => {
@@ -226,7 +246,7 @@ impl Steward {
                     return self.nonsense();
                 }
                 if shard.page(&found, next) {
-                    shard.is_read(seen);
+                    shard.is_read(seen, open);
                     self.list_next();
                 }
             }
@@ -332,7 +352,7 @@ impl Steward {
 
     fn end_round(&mut self) {
         self.done = true;
-        let pause = if self.is_open() { OPEN } else { CLOSED };
+        let pause = if self.is_open() { OPEN } else { LOOKS };
         self.rest(Timestamp(self.seen.0.saturating_add(pause)));
     }
 

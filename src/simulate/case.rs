@@ -1,0 +1,235 @@
+//! What is simulated: a fleet, a release, a bucket, and what goes wrong with them.
+
+use serde::Serialize;
+
+use crate::fleet::plan::Step;
+use crate::trust::manifest::Bounds;
+
+/// One thing to be simulated.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Case {
+    /// What it is called in a report.
+    pub name: String,
+    /// How many hosts.
+    pub hosts: u32,
+    /// How often a host polls, in seconds, while nothing is open for it.
+    pub poll_s: u64,
+    /// The same while its step is open.
+    pub open_s: u64,
+    /// The schedule.
+    pub plan: Plan,
+    /// How the release is bad.
+    pub bad: Badness,
+    /// The share of hosts on which it is, from 0 to 1.
+    pub bad_share: f64,
+    /// The share of switches that fail whatever the release is.
+    pub base_failures: f64,
+    /// The share of failures that never report.
+    pub silent: f64,
+    /// The share of hosts that are off when it begins, and come back within twice the plan's time.
+    pub offline: f64,
+    /// The stewards.
+    pub stewards: Stewards,
+    /// The bucket.
+    pub bucket: Bucket,
+    /// The hosts' clocks.
+    pub clocks: Clocks,
+    /// Every host restarts within a minute, so many seconds after the rollout began.
+    pub storm_s: Option<u64>,
+    /// How many hosts of a zone (there are ten) may switch at a time.
+    pub slots: Option<u32>,
+    /// At least so many hosts are in the first step, whatever its share says.
+    pub min_hosts: u64,
+    /// The share of hosts that report `ok`.
+    pub ok_sample: f64,
+    /// The median of a switch, in seconds; its logarithm has a standard deviation of 0.5.
+    pub switch_s: u64,
+    /// How long a host watches a release before it calls it well, in seconds.
+    pub watch_s: u64,
+    /// The size of an artifact in bytes.
+    pub artifact: u64,
+    /// What happens to polls that change nothing.
+    pub polls: Polls,
+}
+
+/// A named schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Plan {
+    /// 1, 5, 20, 50, 100 % over 32 h.
+    Default,
+    /// 5, 25, 100 % over 3 h.
+    Fast,
+    /// 5, 25, 100 % over an hour.
+    Emergency,
+    /// Everybody within an hour: no steps, only the halt rule.
+    OneStep,
+}
+
+/// How a bad release is bad.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Badness {
+    /// It fails at once and is rolled back.
+    Instant,
+    /// It fails some time after the switch: two hours in the mean.
+    Late,
+    /// The host is never heard of again.
+    Silent,
+    /// It fails at once, on the hosts of one zone of ten, of which `bad_share` are affected.
+    Zone,
+}
+
+/// The stewards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Stewards {
+    /// How many there are.
+    pub many: u32,
+    /// How often one looks, in seconds.
+    pub every_s: u64,
+    /// All of them are dead for an hour, from so many seconds after the beginning.
+    pub dead_s: Option<u64>,
+}
+
+/// How the bucket behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Bucket {
+    /// As S3 says.
+    Perfect,
+    /// One request in a hundred is answered with `503`.
+    Busy,
+    /// One answer in twenty is lost after the request was carried out.
+    Lossy,
+    /// It ignores the conditions of writes.
+    Tier3,
+}
+
+/// How far clocks are off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clocks {
+    /// Not at all.
+    Right,
+    /// Up to five minutes.
+    Minutes,
+    /// One in a hundred by a day.
+    Days,
+}
+
+/// What happens to polls that change nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Polls {
+    /// Each is asked and answered.
+    Run,
+    /// Each is drawn and counted, and not asked. The result is the same
+    /// (`counting_polls_gives_what_running_them_gives`).
+    Count,
+    /// They are left out, and a host is there from shortly before its turn: for measures in which requests do not matter.
+    Skip,
+}
+
+impl Case {
+    /// A good release with the default plan; polls as suits the size.
+    pub fn new(name: &str, hosts: u32) -> Case {
+        let poll_s = if hosts <= 4_000 { 300 } else { 900 };
+        Case {
+            name: name.to_owned(),
+            hosts,
+            poll_s,
+            open_s: poll_s.min(300),
+            plan: Plan::Default,
+            bad: Badness::Instant,
+            bad_share: 0.0,
+            base_failures: 0.001,
+            silent: 0.1,
+            offline: 0.0,
+            stewards: Stewards { many: 3, every_s: 60, dead_s: None },
+            bucket: Bucket::Perfect,
+            clocks: Clocks::Right,
+            storm_s: None,
+            slots: None,
+            min_hosts: 20,
+            ok_sample: 1.0,
+            switch_s: 240,
+            watch_s: 300,
+            artifact: 50_000_000,
+            polls: Polls::Count,
+        }
+    }
+
+    /// The same with a release that is bad in this way on this share of hosts.
+    #[must_use]
+    pub fn bad(self, bad: Badness, bad_share: f64) -> Case {
+        Case { bad, bad_share, ..self }
+    }
+
+    /// The same with this schedule.
+    #[must_use]
+    pub fn plan(self, plan: Plan) -> Case {
+        Case { plan, ..self }
+    }
+
+    /// Whether the release itself is good: what stops it is a false alarm.
+    pub fn is_good(&self) -> bool {
+        self.bad_share == 0.0
+    }
+
+    /// Whether a poll that was not asked could have gone wrong: then every one is run.
+    pub fn needs_every_poll(&self) -> bool {
+        self.polls == Polls::Run || matches!(self.bucket, Bucket::Busy | Bucket::Lossy)
+    }
+}
+
+impl Plan {
+    /// All of them.
+    pub const ALL: [Plan; 4] = [Plan::Default, Plan::Fast, Plan::Emergency, Plan::OneStep];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Plan::Default => "default",
+            Plan::Fast => "fast",
+            Plan::Emergency => "emergency",
+            Plan::OneStep => "one-step",
+        }
+    }
+
+    /// Its steps.
+    pub fn steps(self) -> Vec<Step> {
+        let steps: &[(f64, u64, u64)] = match self {
+            Plan::Default => &[(1.0, 60, 60), (5.0, 120, 60), (20.0, 240, 240), (50.0, 360, 240), (100.0, 480, 0)],
+            Plan::Fast => &[(5.0, 15, 30), (25.0, 30, 30), (100.0, 60, 0)],
+            Plan::Emergency => &[(5.0, 10, 5), (25.0, 15, 5), (100.0, 25, 0)],
+            Plan::OneStep => &[(100.0, 60, 0)],
+        };
+        let step = |&(pct, ramp, bake): &(f64, u64, u64)| Step {
+            pct,
+            not_before: None,
+            ramp_s: ramp * 60,
+            bake_s: bake * 60,
+            manual: false,
+        };
+        steps.iter().map(step).collect()
+    }
+
+    /// How long it takes by the schedule alone, in seconds.
+    pub fn length_s(self) -> u64 {
+        self.steps().iter().map(|step| step.ramp_s + step.bake_s).sum()
+    }
+
+    /// Bounds of a release that may go this fast.
+    pub fn bounds(self) -> Bounds {
+        let steps = self.steps();
+        let baked = &steps[..steps.len() - 1];
+        Bounds {
+            min_steps: u32::try_from(steps.len()).unwrap_or(1),
+            max_first_pct: 100.0,
+            min_total_s: self.length_s().min(3600),
+            min_bake_s: baked.iter().map(|step| step.bake_s).min().unwrap_or(0),
+            emergency_ok: false,
+            rollback_to: Vec::new(),
+        }
+    }
+}
