@@ -5,7 +5,8 @@ use super::{Desk, RolloutError};
 use crate::clock::Timestamp;
 use crate::fleet::cohort::Shards;
 use crate::fleet::head::Head;
-use crate::fleet::plan::{Match, OnHalt, Phase, Ring};
+use crate::fleet::plan::{Gate, Match, OnHalt, Phase, Ring};
+use crate::fleet::rule::FEW_HOSTS;
 
 /// What is to be rolled out, and how.
 #[derive(Debug, Clone)]
@@ -36,7 +37,10 @@ pub(super) fn head(desk: &mut Desk<'_>, start: &Start, before: Option<&Head>) ->
     let now = desk.now();
     let keys = desk.keys(&desk.names.inventories(), 1_000_000)?;
     let hosts = start.hosts.unwrap_or(keys.len() as u64);
-    let rings = rings(desk, &start.plan, hosts, keys.into_iter().map(|(key, _)| key).collect())?;
+    let mut rings = rings(desk, &start.plan, hosts, keys.into_iter().map(|(key, _)| key).collect())?;
+    if let Some(last) = rings.last_mut().filter(|ring| ring.min_hosts == 0) {
+        last.min_hosts = least(last.hosts, desk.release(&start.release)?.bounds.max_first_pct);
+    }
     let rollout = match &start.rollout {
         Some(named) => named.clone(),
         None => name(desk, now)?,
@@ -57,7 +61,7 @@ pub(super) fn head(desk: &mut Desk<'_>, start: &Start, before: Option<&Head>) ->
         t0: start.at.unwrap_or(now),
         rings,
         steps: plan.steps.clone(),
-        gate: plan.gate.clone(),
+        gate: Gate { abs_bad: plan.gate.abs_bad.max(Gate::for_hosts(hosts).abs_bad), ..plan.gate.clone() },
         on_halt: OnHalt::Hold,
         windows: plan.windows.clone(),
         lease: plan.lease.clone(),
@@ -72,6 +76,13 @@ pub(super) fn head(desk: &mut Desk<'_>, start: &Start, before: Option<&Head>) ->
         supersede: plan.supersede,
         hold_unmatched: plan.hold_unmatched,
     })
+}
+
+/// How many hosts the first step has at least: of fewer than [`FEW_HOSTS`] a single failure that has nothing to do with the
+/// release holds a rollout for ever. Never more than the bounds let it have.
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "of hosts")]
+fn least(hosts: u64, max_first_pct: f64) -> u64 {
+    FEW_HOSTS.min((hosts as f64 * max_first_pct / 100.0) as u64)
 }
 
 /// The rings of the plan, with their hosts counted; after them one of all others, unless the plan has one.

@@ -69,7 +69,7 @@ impl Shard {
     }
 
     /// A whole reading has come to its end.
-    pub(super) fn is_read(&mut self, now: Timestamp, open: bool) {
+    pub(super) fn is_read(&mut self, now: Timestamp, open: bool, early: bool) {
         let same = self.read.is_some() && self.pieces.0 == self.pieces.1;
         self.quiet = if same { (self.quiet + 1).min(MOST_QUIET - 1) } else { 0 };
         if !same {
@@ -77,7 +77,8 @@ impl Shard {
         }
         self.pieces = (self.pieces.1, 0);
         self.read = Some(self.began.0);
-        let pause = if open { super::OPEN * u64::from(self.quiet + 1) } else { super::CLOSED };
+        let less_often = if early { 1 } else { u64::from(self.quiet + 1) };
+        let pause = if open { super::OPEN * less_often } else { super::CLOSED };
         self.due = Timestamp0(Timestamp(now.0.saturating_add(pause)));
     }
 

@@ -20,6 +20,9 @@ use crate::fleet::store::{Request, Trouble, What};
 /// So often somebody else may be faster before a round is given up.
 const MOST_CONFLICTS: u8 = 5;
 
+/// Until so many hosts have started, every shard is read in every round.
+const FEW: u64 = 2000;
+
 /// Between two rounds there is less, in seconds, also while no step is open.
 const LONGEST_GAP: u64 = CLOSED + 2 * OPEN;
 
@@ -166,6 +169,14 @@ impl Steward {
         Some(Timestamp(opened.0.saturating_add(step.ramp_s).saturating_add(step.bake_s)))
     }
 
+    /// Whether hosts may be starting of which none has been seen: the time in which a bad release is found, and in which
+    /// each minute costs hosts. Then no shard is quiet enough to be left out of a round.
+    fn is_early(&self) -> bool {
+        let Some(head) = self.head.as_deref() else { return false };
+        let started = self.rollup.as_deref().map_or(0, |rollup| rollup.total().started);
+        started < FEW && rule::floor(head, 0, 0) <= self.clock().later()
+    }
+
     /// Whether anything can change soon: somebody may start, or has not said yet how it went.
     pub(super) fn is_open(&self) -> bool {
         let Some(head) = self.head.as_deref() else { return false };
@@ -236,7 +247,7 @@ impl Steward {
     }
 
     fn take_page(&mut self, number: usize, what: What) {
-        let (seen, open) = (self.seen, self.is_open());
+        let (seen, open, early) = (self.seen, self.is_open(), self.is_early());
         let Some(shard) = self.shards.get_mut(number) else { return self.nonsense() };
         match what {
             What::Evidence { found, next } => {
@@ -246,7 +257,7 @@ impl Steward {
                     return self.nonsense();
                 }
                 if shard.page(&found, next) {
-                    shard.is_read(seen, open);
+                    shard.is_read(seen, open, early);
                     self.list_next();
                 }
             }
