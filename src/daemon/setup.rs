@@ -41,7 +41,7 @@ pub fn wanted(settings: &Effective, config: &Config, source: &config::Source) ->
         }
     };
     let mut wanted = Wanted {
-        source: fetch::Source { url: source.url.clone(), options: source.options.clone() },
+        source: fetch::Source { url: source.reached(), options: source.options.clone() },
         trust,
         keys: None,
         expect: Expect {

@@ -85,6 +85,18 @@ impl Worker for LocalWorker {
         }
     }
 
+    #[cfg(feature = "fleet")]
+    fn store(
+        &mut self,
+        job: &super::StoreJob,
+        attend: &mut dyn Attend,
+    ) -> Result<crate::fleet::store::Reply, FetchFailure> {
+        match self.run(&Request::Store(job.clone()), attend)? {
+            Answer::Store(reply) => Ok(reply),
+            other => Err(crossed(&other)),
+        }
+    }
+
     fn dismiss(&mut self) {}
 }
 
@@ -95,6 +107,8 @@ pub(super) fn crossed(answer: &Answer) -> FetchFailure {
         Answer::Sibling(_) => "a question for a file",
         Answer::Download(_) => "a download",
         Answer::Extract(_) => "an extraction",
+        #[cfg(feature = "fleet")]
+        Answer::Store(_) => "a question to a bucket",
     };
     WorkerFault::Protocol { what: format!("the answer to {kind}, which nobody asked for") }.into()
 }

@@ -13,6 +13,8 @@ use tokio::sync::mpsc;
 use super::extract::Unpacking;
 use super::failure::{FetchFailure, WorkerFault};
 use super::job::{ExtractJob, Extracted, Progress};
+#[cfg(feature = "fleet")]
+use super::store;
 use super::wire::{Answer, Request};
 use super::{download, extract, poll};
 
@@ -33,6 +35,8 @@ pub(super) async fn perform(
             Request::Poll(job) => poll::poll(registry, job).await.map(Answer::Poll),
             Request::Sibling(job) => poll::sibling(registry, job).await.map(Answer::Sibling),
             Request::Download(job) => download::download(registry, job, progress).await.map(Answer::Download),
+            #[cfg(feature = "fleet")]
+            Request::Store(job) => store::store(job).await.map(Answer::Store),
             Request::Extract(job) => unpack(job, files).await.map(Answer::Extract),
         }
     };

@@ -6,7 +6,7 @@ use super::head::is_rollout;
 use crate::trust::{is_channel, is_product};
 
 /// Where the objects of one product and channel are.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Names {
     prefix: String,
     product: String,
