@@ -1,6 +1,7 @@
 //! Follows the key sets of a product: from the provisioned one to the newest, no step without the one before it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use fetchd_fetchers::{AssetName, Release};
 
@@ -8,7 +9,7 @@ use super::outcome::PassFailure;
 use super::wanted::Wanted;
 use crate::clock::Timestamp;
 use crate::failure::Exit;
-use crate::fetch::{Attend, SiblingJob, Worker};
+use crate::fetch::{Attend, SiblingJob, Source, Worker};
 use crate::state::{Record, StateError, Store};
 use crate::trust::{Refused, Trust, TrustedKeys};
 
@@ -62,13 +63,28 @@ impl Wanted {
         record: &Record,
         now: Timestamp,
         asking: Asking<'_>,
-        mut keep: impl FnMut(&TrustedKeys, &[u8]) -> Result<(), PassFailure>,
+        keep: impl FnMut(&TrustedKeys, &[u8]) -> Result<(), PassFailure>,
     ) -> Result<Option<Refused>, PassFailure> {
         let Asking { worker, attend } = asking;
+        let (source, deadline) = (self.source.clone(), self.limits.poll);
+        let bring = |keys: &TrustedKeys| match next_keys(keys, release, &source, deadline) {
+            Some(job) => Ok(worker.sibling(&job, attend)?),
+            None => Ok(None),
+        };
+        self.follow_by(record, now, bring, keep)
+    }
+
+    /// The same where `bring` fetches the key set after the one it is given; `None` only if there is none.
+    pub(super) fn follow_by(
+        &mut self,
+        record: &Record,
+        now: Timestamp,
+        mut bring: impl FnMut(&TrustedKeys) -> Result<Option<Vec<u8>>, PassFailure>,
+        mut keep: impl FnMut(&TrustedKeys, &[u8]) -> Result<(), PassFailure>,
+    ) -> Result<Option<Refused>, PassFailure> {
         let mut steps = 0;
         while let Some(keys) = &self.keys {
-            let Some(job) = self.next_keys(keys, release) else { break };
-            let Some(bytes) = worker.sibling(&job, attend)? else { break };
+            let Some(bytes) = bring(keys)? else { break };
             if steps == TrustedKeys::MAX_STEPS {
                 return Ok(Some(too_many(keys)));
             }
@@ -92,15 +108,16 @@ impl Wanted {
         self.keys.as_ref().is_some_and(|keys| keys.expired(latest(record, now)).is_some())
     }
 
-    fn next_keys(&self, keys: &TrustedKeys, release: &Release) -> Option<SiblingJob> {
-        Some(SiblingJob {
-            source: self.source.clone(),
-            release: release.clone(),
-            name: AssetName::new(format!("keys/{}", keys.version() + 1)).ok()?,
-            limit: u64::try_from(TrustedKeys::MAX_FILE).unwrap_or(u64::MAX),
-            deadline: self.limits.poll,
-        })
-    }
+}
+
+fn next_keys(keys: &TrustedKeys, release: &Release, source: &Source, deadline: Duration) -> Option<SiblingJob> {
+    Some(SiblingJob {
+        source: source.clone(),
+        release: release.clone(),
+        name: AssetName::new(format!("keys/{}", keys.version() + 1)).ok()?,
+        limit: u64::try_from(TrustedKeys::MAX_FILE).unwrap_or(u64::MAX),
+        deadline,
+    })
 }
 
 /// The latest time ever signed counts as passed, so that a clock set back revives nothing.

@@ -148,6 +148,12 @@ impl Store {
         read_fleet(&self.dir, self.owner)
     }
 
+    /// The same of a state directory that is only looked at; what is damaged is not there.
+    pub fn kept_fleet(dir: &Path) -> Option<Vec<u8>> {
+        let owner = files::check_dir(dir).ok()?.uid();
+        read_fleet(dir, owner).ok().flatten()
+    }
+
     /// Keeps it, durably before it returns.
     pub fn keep_fleet(&mut self, json: &[u8]) -> Result<(), StateError> {
         Ok(durable::write(&self.dir.join(FLEET), 0o600, json)?)
