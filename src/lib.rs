@@ -54,6 +54,8 @@ pub mod load;
 pub mod publish;
 #[cfg(feature = "agent")]
 pub mod restart;
+#[cfg(feature = "fleet")]
+pub mod rollout;
 #[cfg(feature = "service")]
 pub mod service;
 #[cfg(any(feature = "agent", feature = "upgrade"))]

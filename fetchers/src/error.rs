@@ -31,6 +31,29 @@ pub enum Kind {
     Other,
 }
 
+impl Kind {
+    /// Its stable code.
+    pub fn code(self) -> &'static str {
+        match self {
+            Kind::NotFound => "source.not_found",
+            Kind::Denied => "source.denied",
+            Kind::Throttled => "source.throttled",
+            Kind::Changed => "source.changed",
+            Kind::Incomplete => "source.incomplete",
+            Kind::Unreachable => "source.unreachable",
+            // Whoever notices it first, fetcher or worker, it is the same to whoever reads the code.
+            Kind::TooLarge => "source.document_too_large",
+            Kind::Misconfigured => "source.misconfigured",
+            Kind::Other => "source.other",
+        }
+    }
+
+    /// Whether it may be over when the same is asked again.
+    pub fn passes(self) -> bool {
+        matches!(self, Kind::Throttled | Kind::Unreachable | Kind::Incomplete | Kind::Changed)
+    }
+}
+
 /// When to try again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retry {

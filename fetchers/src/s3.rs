@@ -29,7 +29,10 @@ use crate::fetcher::{AssetName, Body, Fetcher, Polled, Release, Revision, Start}
 use crate::options::{ConfigError, Options};
 use settings::Settings;
 
-pub use bucket::{Bucket, Compared, Content, Created, ETag, Labels, Object, Replaced, Stat, UPLOAD_LIMIT, Written};
+pub use bucket::{
+    Bucket, Compared, Content, Created, ETag, Labels, Listed, Made, Object, PAGE, Page, Read, Removed, Replaced, Stat,
+    UPLOAD_LIMIT, Written,
+};
 
 /// The variables that the credential chain reads.
 pub(crate) const VARIABLES: &[&str] = &[

@@ -5,8 +5,8 @@ use crate::trust::Refused;
 use crate::trust::manifest::Bounds;
 
 use super::head::Head;
-use super::plan::{Phase, Step};
-use super::rule::floor;
+use super::plan::Phase;
+use super::rule;
 
 /// The fastest schedule where the offline key says `emergency_ok`, and the fastest way back.
 pub static EMERGENCY: Bounds = Bounds {
@@ -17,6 +17,11 @@ pub static EMERGENCY: Bounds = Bounds {
     emergency_ok: true,
     rollback_to: Vec::new(),
 };
+
+/// A ring of at most so many hosts, each of them named, may be as fast as it likes: canaries.
+///
+/// No host can tell how many others carry a label, so a ring of labels is bounded like the fleet itself.
+pub const MOST_NAMED: usize = 10;
 
 /// Checks that the plan of `head` is no faster than `bounds`.
 ///
@@ -31,28 +36,31 @@ pub fn within(head: &Head, bounds: &Bounds) -> Result<(), Refused> {
     let first = emergency.map_or(bounds.max_first_pct, |fast| fast.max_first_pct.max(bounds.max_first_pct));
     let (min_steps, min_total, min_bake) =
         (bound(|b| u64::from(b.min_steps)), bound(|b| b.min_total_s), bound(|b| b.min_bake_s));
-    // The last ring is the fleet: a ring before it may be as small as a single host, and has a schedule of its own.
-    let ring = head.rings.len() - 1;
-    let steps = head.steps_of(ring);
-    if (steps.len() as u64) < min_steps {
-        return Err(out(format!("it has {} steps, at least {min_steps} are allowed", steps.len())));
-    }
-    for ring in 0..head.rings.len() {
-        let small = !head.rings[ring].matches.hosts.is_empty() || !head.rings[ring].matches.labels.is_empty();
-        let share = head.steps_of(ring)[0].pct;
-        if !small && share > first {
-            return Err(out(format!("its first step has {share} % of the hosts, at most {first} % are allowed")));
+    for (ring, of) in head.rings.iter().enumerate() {
+        if of.matches.labels.is_empty() && (1..=MOST_NAMED).contains(&of.matches.hosts.len()) {
+            continue;
         }
-    }
-    let bakes = |steps: &[Step]| steps[..steps.len() - 1].iter().map(|step| step.bake_s).min();
-    if let Some(bake) = bakes(steps).filter(|bake| *bake < min_bake) {
-        return Err(out(format!("a step is watched for {bake} s, at least {min_bake} s are needed")));
-    }
-    // From the beginning to the moment the last host may start.
-    let last = floor(head, ring, steps.len() - 1).0.saturating_add(steps[steps.len() - 1].ramp_s);
-    let total = last.saturating_sub(head.t0.0);
-    if total < min_total {
-        return Err(out(format!("it reaches every host after {total} s, at least {min_total} s are needed")));
+        let name = &of.name;
+        let (steps, last) = (head.steps_of(ring), head.steps_of(ring).len() - 1);
+        if (steps.len() as u64) < min_steps {
+            return Err(out(format!("ring `{name}` has {} steps, at least {min_steps} are needed", steps.len())));
+        }
+        // With what `min_hosts` adds: whoever signs the plan says how many hosts there are.
+        let share = rule::share(head, ring, 0) * 100.0;
+        if share > first {
+            return Err(out(format!("its first step has {share} % of ring `{name}`, at most {first} % are allowed")));
+        }
+        if let Some(bake) = steps[..last].iter().map(|step| step.bake_s).min().filter(|bake| *bake < min_bake) {
+            return Err(out(format!(
+                "a step of ring `{name}` is watched for {bake} s, at least {min_bake} s are needed"
+            )));
+        }
+        // From the beginning to the moment the last host may start.
+        let end = rule::floor(head, ring, last).0.saturating_add(steps[last].ramp_s);
+        let total = end.saturating_sub(head.t0.0);
+        if total < min_total {
+            return Err(out(format!("it has all of ring `{name}` after {total} s, at least {min_total} s are needed")));
+        }
     }
     Ok(())
 }

@@ -14,17 +14,25 @@ pub mod bounds;
 pub mod cohort;
 pub mod evidence;
 pub mod head;
+pub mod host;
+pub mod inventory;
+pub mod latch;
+pub mod lease;
 pub mod names;
 pub mod plan;
 pub mod rollup;
 pub mod rule;
 #[cfg(test)]
 pub(crate) mod sample;
+pub mod steward;
 pub mod store;
+pub mod tally;
 pub mod times;
 
 pub use cohort::HostId;
 pub use evidence::{Evidence, Place, Report};
 pub use head::{Head, OpenHead};
+pub use host::{Documents, Host, Me};
 pub use names::Names;
+pub use steward::Steward;
 pub use times::Clock;

@@ -1,16 +1,36 @@
 //! The keys of a fleet's objects in its bucket.
 
+use std::sync::Arc;
+
 use super::cohort::HostId;
 use super::evidence::Report;
 use super::head::is_rollout;
 use crate::trust::{is_channel, is_product};
 
 /// Where the objects of one product and channel are.
+///
+/// Cheap to clone: a simulation has a million of them.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Names {
+#[serde(from = "Parts", into = "Parts")]
+pub struct Names(Arc<Parts>);
+
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct Parts {
     prefix: String,
     product: String,
     channel: String,
+}
+
+impl From<Parts> for Names {
+    fn from(parts: Parts) -> Names {
+        Names(Arc::new(parts))
+    }
+}
+
+impl From<Names> for Parts {
+    fn from(names: Names) -> Parts {
+        (*names.0).clone()
+    }
 }
 
 impl Names {
@@ -23,27 +43,27 @@ impl Names {
             return None;
         }
         let prefix = if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
-        Some(Names { prefix, product: product.to_owned(), channel: channel.to_owned() })
+        Some(Names(Arc::new(Parts { prefix, product: product.to_owned(), channel: channel.to_owned() })))
     }
 
     /// The product.
     pub fn product(&self) -> &str {
-        &self.product
+        &self.0.product
     }
 
     /// The channel.
     pub fn channel(&self) -> &str {
-        &self.channel
+        &self.0.channel
     }
 
     /// The one object that every host polls.
     pub fn head(&self) -> String {
-        format!("{}head/{}/{}.json", self.prefix, self.product, self.channel)
+        format!("{}head/{}/{}.json", self.0.prefix, self.0.product, self.0.channel)
     }
 
     /// The directory of a release's objects, with a slash at its end.
     pub fn release(&self, release: &str) -> String {
-        format!("{}rel/{}/{release}/", self.prefix, self.product)
+        format!("{}rel/{}/{release}/", self.0.prefix, self.0.product)
     }
 
     /// The signed bundle of a release.
@@ -54,19 +74,24 @@ impl Names {
     /// The immutable copy of the signed state `seq` of a rollout; the first is its plan.
     pub fn plan(&self, rollout: &str, seq: Option<u64>) -> String {
         match seq {
-            None => format!("{}ro/{rollout}/plan.json", self.prefix),
-            Some(seq) => format!("{}ro/{rollout}/plan-{seq}.json", self.prefix),
+            None => format!("{}ro/{rollout}/plan.json", self.0.prefix),
+            Some(seq) => format!("{}ro/{rollout}/plan-{seq}.json", self.0.prefix),
         }
     }
 
     /// Under which the plans of all rollouts are.
     pub fn rollouts(&self) -> String {
-        format!("{}ro/", self.prefix)
+        format!("{}ro/", self.0.prefix)
+    }
+
+    /// Under which the evidence of all rollouts is.
+    pub fn evidences(&self) -> String {
+        format!("{}ev/", self.0.prefix)
     }
 
     /// Under which one shard of a rollout's evidence is.
     pub fn evidence_of(&self, rollout: &str, shard: &str) -> String {
-        format!("{}ev/{rollout}/{shard}/", self.prefix)
+        format!("{}ev/{rollout}/{shard}/", self.0.prefix)
     }
 
     /// One piece of evidence: the key is the datum.
@@ -76,20 +101,25 @@ impl Names {
 
     /// A roll-up of a rollout.
     pub fn rollup(&self, rollout: &str) -> String {
-        format!("{}agg/{rollout}/0.json", self.prefix)
+        format!("{}agg/{rollout}/0.json", self.0.prefix)
     }
 
     /// The latch that stops a rollout: the first, or the one after `acknowledged` of them were.
     pub fn latch(&self, rollout: &str, acknowledged: u32) -> String {
         match acknowledged {
-            0 => format!("{}latch/{rollout}/halt", self.prefix),
-            many => format!("{}latch/{rollout}/halt-{many}", self.prefix),
+            0 => format!("{}latch/{rollout}/halt", self.0.prefix),
+            many => format!("{}latch/{rollout}/halt-{many}", self.0.prefix),
         }
     }
 
     /// A slot of a group's leases.
     pub fn lease(&self, group: &str, slot: u32) -> String {
-        format!("{}lease/{group}/{slot}", self.prefix)
+        format!("{}lease/{group}/{slot}", self.0.prefix)
+    }
+
+    /// Under which the leases of every group are.
+    pub fn leases(&self) -> String {
+        format!("{}lease/", self.0.prefix)
     }
 
     /// A slot of the stewards.
@@ -104,27 +134,27 @@ impl Names {
 
     /// Under which one shard of the inventory is.
     pub fn inventory_of(&self, shard: &str) -> String {
-        format!("{}inv/{shard}/", self.prefix)
+        format!("{}inv/{shard}/", self.0.prefix)
     }
 
     /// Under which the whole inventory is.
     pub fn inventories(&self) -> String {
-        format!("{}inv/", self.prefix)
+        format!("{}inv/", self.0.prefix)
     }
 
     /// A key set of the product's root.
     pub fn root(&self, version: u64) -> String {
-        format!("{}trust/{version}.root.json", self.prefix)
+        format!("{}trust/{version}.root.json", self.0.prefix)
     }
 
     /// What the doctor found out about the store.
     pub fn caps(&self) -> String {
-        format!("{}caps.json", self.prefix)
+        format!("{}caps.json", self.0.prefix)
     }
 
     /// Under which the doctor makes its experiments.
     pub fn probes(&self) -> String {
-        format!("{}probe/", self.prefix)
+        format!("{}probe/", self.0.prefix)
     }
 
     /// The host and the report that `rest`, a key after [`Names::evidence_of`], stands for.

@@ -92,18 +92,19 @@ pub struct Bad {
 impl Count {
     /// Bad and overdue.
     pub fn failed(&self) -> u64 {
-        self.bad + self.overdue
+        // Nobody signs a roll-up: its figures may be anything.
+        self.bad.saturating_add(self.overdue)
     }
 
     /// The two together.
     #[must_use]
     pub fn plus(&self, other: &Count) -> Count {
         Count {
-            started: self.started + other.started,
-            ok: self.ok + other.ok,
-            bad: self.bad + other.bad,
-            overdue: self.overdue + other.overdue,
-            declined: self.declined + other.declined,
+            started: self.started.saturating_add(other.started),
+            ok: self.ok.saturating_add(other.ok),
+            bad: self.bad.saturating_add(other.bad),
+            overdue: self.overdue.saturating_add(other.overdue),
+            declined: self.declined.saturating_add(other.declined),
             passed_at: None,
         }
     }

@@ -280,7 +280,7 @@ fn is_open(window: &Window, minute: u64) -> bool {
     if start < end {
         on(day) && (start..end).contains(&of_day)
     } else {
-        (on(day) && of_day >= start) || (on(day - 1) && of_day < end)
+        (on(day) && of_day >= start) || (on(day.saturating_sub(1)) && of_day < end)
     }
 }
 

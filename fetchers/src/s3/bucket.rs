@@ -6,6 +6,9 @@
 
 mod attempt;
 mod create;
+mod list;
+mod once;
+mod remove;
 mod replace;
 mod upload;
 
@@ -25,13 +28,16 @@ use sha2::Digest;
 use url::Url;
 
 use self::attempt::{Patience, nothing_there};
-use super::error::refusal;
+use super::error::{refusal, status};
 use super::secrets::{CustomerKey, CustomerKeyHeaders};
 use super::settings::Settings;
 use crate::error::{FetchError, Kind};
 use crate::options::grouped;
 
 pub use self::create::Created;
+pub use self::list::{Listed, PAGE, Page};
+pub use self::once::Made;
+pub use self::remove::Removed;
 pub use self::replace::Replaced;
 pub use self::upload::{Content, Labels, UPLOAD_LIMIT};
 
@@ -44,6 +50,8 @@ pub struct Bucket {
     settings: Settings,
     /// Whether this store matches only entity tags without their quotes, as some versions of Ceph do.
     unquoted: AtomicBool,
+    /// The time of the store in its last answer.
+    seen: Dated,
 }
 
 /// What a store says about the state of an object: opaque, and different whenever the bytes are.
@@ -51,6 +59,11 @@ pub struct Bucket {
 pub struct ETag(String);
 
 impl ETag {
+    /// A state that was read earlier.
+    pub fn new(text: impl Into<String>) -> ETag {
+        ETag(text.into())
+    }
+
     /// As a header shows it.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -87,6 +100,27 @@ pub struct Object {
     pub version: Option<String>,
     /// The time of the store when it answered.
     pub date: Option<SystemTime>,
+}
+
+/// The answer to [`Bucket::get_unless`].
+#[derive(Debug, Clone)]
+pub enum Read {
+    /// The object.
+    Object(Object),
+    /// It is still in the state that was known.
+    Unchanged {
+        /// Whether the store sent it all the same: it does not know this condition.
+        sent: bool,
+    },
+    /// There is none.
+    Absent,
+}
+
+/// An answer whose body has not been read.
+enum Opened {
+    Body(Box<aws_sdk_s3::operation::get_object::GetObjectOutput>),
+    Unchanged,
+    Absent,
 }
 
 /// What a store tells about an object without sending it.
@@ -143,8 +177,20 @@ use addressed;
 impl Bucket {
     /// Finds credentials for `settings`. Fails as [`Settings::client`] does; the store is not asked yet.
     pub async fn open(settings: Settings) -> Result<Bucket, FetchError> {
+        let seen = Dated::default();
         let client = settings.client().await?;
-        Ok(Bucket { client, settings, unquoted: AtomicBool::new(false) })
+        let client = Client::from_conf(client.config().to_builder().interceptor(seen.clone()).build());
+        Ok(Bucket { client, settings, unquoted: AtomicBool::new(false), seen })
+    }
+
+    /// What the store's clock showed in the last answer to any request, whatever the answer was; told once.
+    pub fn take_date(&self) -> Option<SystemTime> {
+        self.seen.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Whether the store was found to compare only entity tags without their quotes.
+    pub fn compares_unquoted(&self) -> bool {
+        self.unquoted.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// `s3://bucket/key`, for a message.
@@ -154,13 +200,29 @@ impl Bucket {
 
     /// The object at `key`, `None` if there is none. One of more than `limit` bytes is an error.
     pub async fn get(&self, key: &str, limit: u64) -> Result<Option<Object>, FetchError> {
+        match self.get_unless(key, limit, None).await? {
+            Read::Object(object) => Ok(Some(object)),
+            Read::Unchanged { .. } | Read::Absent => Ok(None),
+        }
+    }
+
+    /// The object at `key`, unless it is still in the state `known`. One of more than `limit` bytes is an error.
+    pub async fn get_unless(&self, key: &str, limit: u64, known: Option<&ETag>) -> Result<Read, FetchError> {
         let read = async {
             let date = Dated::default();
-            let Some(mut output) = self.open_object(key, &date).await? else { return Ok(None) };
             let at = self.url_of(key);
+            let mut output = match self.open_object(key, &date, known).await? {
+                Opened::Body(output) => output,
+                Opened::Absent => return Ok(Read::Absent),
+                Opened::Unchanged => return Ok(Read::Unchanged { sent: false }),
+            };
             let etag = output.e_tag.take().map(ETag);
             let etag = etag.ok_or_else(|| FetchError::new(Kind::Other, &at, "comes without an entity tag"))?;
-            let too_large = || FetchError::new(Kind::Other, &at, format!("has more than {} bytes", grouped(limit)));
+            // Servers that ignore conditions exist.
+            if known == Some(&etag) {
+                return Ok(Read::Unchanged { sent: true });
+            }
+            let too_large = || FetchError::new(Kind::TooLarge, &at, format!("has more than {} bytes", grouped(limit)));
             if output.content_length.is_some_and(|length| u64::try_from(length).is_ok_and(|length| length > limit)) {
                 return Err(too_large());
             }
@@ -172,7 +234,7 @@ impl Bucket {
                 }
             }
             let (bytes, version) = (bytes.freeze(), output.version_id.take());
-            Ok(Some(Object { bytes, etag, version, date: date.get() }))
+            Ok(Read::Object(Object { bytes, etag, version, date: date.get() }))
         };
         self.in_time(key, read).await
     }
@@ -216,9 +278,8 @@ impl Bucket {
         if let Some(there) = stat.sha256 {
             return Ok(verdict(there == sha256));
         }
-        let Some(mut output) = self.in_time(key, self.open_object(key, &Dated::default())).await? else {
-            return Ok(Compared::Absent);
-        };
+        let opened = self.in_time(key, self.open_object(key, &Dated::default(), None)).await?;
+        let Opened::Body(mut output) = opened else { return Ok(Compared::Absent) };
         let (at, mut hash) = (self.url_of(key), sha2::Sha256::new());
         let mut left = size;
         // Not limited in time as a whole, since it may be large: the read time-out ends a silence.
@@ -242,16 +303,15 @@ impl Bucket {
         }
     }
 
-    /// The answer to a `GET`, its body not yet read; `None` if nothing is there.
-    async fn open_object(
-        &self,
-        key: &str,
-        date: &Dated,
-    ) -> Result<Option<aws_sdk_s3::operation::get_object::GetObjectOutput>, FetchError> {
+    /// The answer to a `GET`, its body not yet read.
+    async fn open_object(&self, key: &str, date: &Dated, known: Option<&ETag>) -> Result<Opened, FetchError> {
         let request = addressed!(self.address()?, key, self.client.get_object());
+        let request = request.set_if_none_match(known.map(|etag| etag.0.clone()));
         match request.customize().interceptor(date.clone()).send().await {
-            Ok(output) => Ok(Some(output)),
-            Err(error) if nothing_there(&error) => Ok(None),
+            Ok(output) => Ok(Opened::Body(Box::new(output))),
+            Err(error) if nothing_there(&error) => Ok(Opened::Absent),
+            // An error to the SDK, with an entity tag in it or without.
+            Err(error) if known.is_some() && status(&error) == Some(304) => Ok(Opened::Unchanged),
             Err(error) => Err(refusal(&self.url_of(key), &error)),
         }
     }

@@ -247,7 +247,7 @@ impl From<ConfigError> for FetchFailure {
 impl Failure for FetchFailure {
     fn code(&self) -> &'static str {
         match self {
-            FetchFailure::Source { kind, .. } => source_code(*kind),
+            FetchFailure::Source { kind, .. } => kind.code(),
             FetchFailure::NotReady { .. } => "source.not_ready",
             FetchFailure::SiblingDenied { .. } => "source.denied",
             FetchFailure::Ambiguous { .. } => "source.ambiguous",
@@ -345,19 +345,4 @@ impl Failure for FetchFailure {
 
 fn listed(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
-}
-
-fn source_code(kind: Kind) -> &'static str {
-    match kind {
-        Kind::NotFound => "source.not_found",
-        Kind::Denied => "source.denied",
-        Kind::Throttled => "source.throttled",
-        Kind::Changed => "source.changed",
-        Kind::Incomplete => "source.incomplete",
-        Kind::Unreachable => "source.unreachable",
-        // Whoever notices it first, fetcher or worker, it is the same to whoever reads the code.
-        Kind::TooLarge => "source.document_too_large",
-        Kind::Misconfigured => "source.misconfigured",
-        _ => "source.other",
-    }
 }

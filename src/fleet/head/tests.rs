@@ -47,9 +47,32 @@ fn nobody_goes_faster_than_the_offline_key_allows() {
     assert_eq!(within(&plan, &bounds()), Ok(()));
     let refused = |bounds: Bounds| within(&plan, &bounds).unwrap_err().to_string();
     assert!(refused(Bounds { min_steps: 4, ..bounds() }).contains("3 steps, at least 4"));
-    assert!(refused(Bounds { max_first_pct: 0.5, ..bounds() }).contains("1 % of the hosts, at most 0.5 %"));
+    assert!(refused(Bounds { max_first_pct: 0.5, ..bounds() }).contains("1 % of ring `all`, at most 0.5 %"));
     assert!(refused(Bounds { min_bake_s: 1801, ..bounds() }).contains("watched for 1800 s"));
     assert!(refused(Bounds { min_total_s: 4 * 3600 + 1, ..bounds() }).contains("after 14400 s, at least 14401 s"));
     let strict = Bounds { min_steps: 9, max_first_pct: 0.1, min_total_s: 90_000, min_bake_s: 9000, ..bounds() };
     assert_eq!(within(&plan, &Bounds { emergency_ok: true, ..strict }), Ok(()));
+}
+
+#[test]
+fn neither_a_label_nor_a_number_of_hosts_is_a_way_around_the_bounds() {
+    let once = vec![plan::Step { pct: 100.0, not_before: None, ramp_s: 0, bake_s: 0, manual: false }];
+    let ring = |matches: plan::Match| plan::Ring {
+        matches,
+        steps: Some(once.clone()),
+        ..crate::fleet::sample::ring("canary", 5)
+    };
+    let with = |matches| {
+        let mut head = head();
+        head.rings.insert(0, ring(matches));
+        within(&head, &bounds())
+    };
+    let named = |count: usize| (0..count).map(|n| format!("web-{n}")).collect();
+    assert_eq!(with(plan::Match { hosts: named(10), ..plan::Match::default() }), Ok(()));
+    assert!(with(plan::Match { hosts: named(11), ..plan::Match::default() }).is_err());
+    let labels = [("os".to_owned(), "linux".to_owned())].into();
+    assert!(with(plan::Match { labels, ..plan::Match::default() }).is_err(), "who knows how many carry it?");
+    let mut few = head();
+    few.rings[0].min_hosts = 50;
+    assert!(within(&few, &bounds()).unwrap_err().to_string().contains("5 % of ring `all`"));
 }

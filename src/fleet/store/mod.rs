@@ -4,6 +4,9 @@
 //! lost leaves no doubt for long: whoever carries a request (`src/fleet/store/s3.rs`, `memory.rs`) reads the object again
 //! and compares before it says anything, and never writes a second time blindly.
 
+pub mod memory;
+pub mod s3;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +14,12 @@ use serde::{Deserialize, Serialize};
 use super::cohort::HostId;
 use super::evidence::{Evidence, Report};
 use crate::clock::Timestamp;
+
+pub use self::memory::MemoryStore;
+pub use self::s3::BucketStore;
+
+/// The most keys, or pieces of evidence, of one page.
+pub const PAGE: usize = 1000;
 
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -158,6 +167,14 @@ pub struct Trouble {
     pub retry_after_s: Option<u64>,
     /// Whether asking again can help.
     pub passes: bool,
+}
+
+impl Trouble {
+    /// The object at `key` has more than `limit` bytes. Asking again does not make it smaller.
+    pub fn too_large(key: &str, limit: u64) -> Trouble {
+        let message = format!("`{key}` has more than {limit} bytes");
+        Trouble { code: "source.document_too_large".to_owned(), message, retry_after_s: None, passes: false }
+    }
 }
 
 /// What a store says about the state of an object: opaque, and only compared by the store itself.

@@ -8,7 +8,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use tokio::time::Instant;
 
 use super::super::error::{code, status};
-use crate::error::{FetchError, Kind, Retry};
+use crate::error::{FetchError, Retry};
 
 /// How often a write is sent at most.
 const ROUNDS: u32 = 6;
@@ -92,14 +92,10 @@ impl Patience {
     /// The answer to a question that changes nothing; `None` after a wait if the store is only out of breath.
     pub(super) async fn passed<T>(&mut self, answer: Result<T, FetchError>) -> Result<Option<T>, FetchError> {
         match answer {
-            Err(error) if passing(&error) => self.after(error).await.map(|()| None),
+            Err(error) if error.kind().passes() => self.after(error).await.map(|()| None),
             answer => answer.map(Some),
         }
     }
-}
-
-fn passing(error: &FetchError) -> bool {
-    matches!(error.kind(), Kind::Throttled | Kind::Unreachable | Kind::Incomplete | Kind::Changed)
 }
 
 /// A number from 0 to 1 that differs from process to process and call to call.
@@ -112,6 +108,7 @@ mod tests {
     use url::Url;
 
     use super::*;
+    use crate::error::Kind;
 
     #[tokio::test]
     async fn patience_ends_after_six_rounds_or_at_its_limit() {

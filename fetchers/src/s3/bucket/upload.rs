@@ -88,6 +88,8 @@ pub struct Labels<'a> {
 /// When a write may happen.
 #[derive(Debug, Clone)]
 pub(super) enum Condition {
+    /// At any time.
+    None,
     /// If nothing is there.
     Absent,
     /// If the object is in this state, written this way.
@@ -122,6 +124,7 @@ impl Bucket {
         let address = self.address().map_err(refused)?;
         let request = addressed!(address, key, self.client.put_object());
         let request = match condition {
+            Condition::None => request,
             Condition::Absent => request.if_none_match("*"),
             Condition::State(etag) => request.if_match(etag),
         };
