@@ -7,6 +7,8 @@ mod completions;
 mod config;
 mod demo;
 mod failed;
+#[cfg(feature = "fleet")]
+mod fleet;
 mod history;
 mod inspect;
 mod keygen;
@@ -83,6 +85,8 @@ const DISPATCH: &[(&str, Act)] = &[
     ("keys sign", keys::sign),
     ("keys show", keys::show),
     ("keys publish", keys::publish),
+    #[cfg(feature = "fleet")]
+    ("fleet doctor", fleet::doctor),
     ("inspect", inspect::inspect),
     ("self-update", self_update::self_update),
     ("config init", config::init),

@@ -1,5 +1,6 @@
 //! What commands take beside settings.
 
+mod fleet;
 mod keys;
 
 use std::path::PathBuf;
@@ -63,6 +64,7 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
             .arg(file("minisig", "FILE", "The signature [default: the artifact's name with .minisig]"))
             .arg(files("file", "FILE", "The bundle or the artifact").required(true).num_args(1)),
         "publish" => publish(command),
+        fleet if fleet.starts_with("fleet ") => self::fleet::add(command, verb),
         keys if keys.starts_with("keys ") => self::keys::add(command, verb),
         "inspect" => command.arg(files("file", "FILE", "What to look at").required(true).num_args(1)),
         "config init" => command

@@ -11,6 +11,7 @@
 //! `docs/fleet.md` says what it is for, `docs/design/0005-fleet.md` why it is so.
 
 pub mod bounds;
+pub mod caps;
 pub mod cohort;
 pub mod evidence;
 pub mod head;
@@ -29,6 +30,7 @@ pub mod store;
 pub mod tally;
 pub mod times;
 
+pub use caps::{Caps, Feature};
 pub use cohort::HostId;
 pub use evidence::{Evidence, Place, Report};
 pub use head::{Head, OpenHead};

@@ -1,5 +1,6 @@
 //! What an operator does with a rollout, and what it looks like.
 
+pub mod doctor;
 pub mod metrics;
 pub mod page;
 mod plain;

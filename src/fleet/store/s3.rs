@@ -87,6 +87,11 @@ impl Carrier {
         self.names.rollouts().strip_suffix("ro/").unwrap_or_default().trim_end_matches('/').to_owned()
     }
 
+    /// Its keys; of which product and channel they are is made up.
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
     /// The bucket itself.
     pub fn bucket(&self) -> &Bucket {
         &self.bucket
