@@ -107,7 +107,6 @@ impl Wanted {
     pub(super) fn keys_expired(&self, record: &Record, now: Timestamp) -> bool {
         self.keys.as_ref().is_some_and(|keys| keys.expired(latest(record, now)).is_some())
     }
-
 }
 
 fn next_keys(keys: &TrustedKeys, release: &Release, source: &Source, deadline: Duration) -> Option<SiblingJob> {

@@ -151,9 +151,8 @@ impl Line {
         let known = self.store.record().clone();
         let store = &mut self.store;
         let asking = Asking { worker: &mut *self.worker, attend };
-        let held = self.wanted.follow(&offered.release, &known, now, asking, |keys, bytes| {
-            accept(store, now, keys, bytes)
-        })?;
+        let held =
+            self.wanted.follow(&offered.release, &known, now, asking, |keys, bytes| accept(store, now, keys, bytes))?;
         self.keep_version(known.keys_version)?;
         Ok(held)
     }
@@ -193,7 +192,12 @@ impl Line {
     }
 
     /// Chosen → Artifact → Candidate → Verified.
-    pub(super) fn bring(&mut self, offered: &Offered, chosen: Chosen, attend: &mut dyn Attend) -> Result<Verified, PassFailure> {
+    pub(super) fn bring(
+        &mut self,
+        offered: &Offered,
+        chosen: Chosen,
+        attend: &mut dyn Attend,
+    ) -> Result<Verified, PassFailure> {
         self.install.preflight(&chosen, self.wanted.limits.reserve)?;
         let job = self.download_job(offered, &chosen);
         let downloaded = self.worker.download(&job, attend)?;
@@ -387,7 +391,12 @@ impl Line {
     }
 
     /// A candidate that was received, signed for, and bad, goes into quarantine.
-    pub(super) fn not_verified(&mut self, failure: PassFailure, version: Option<Version>, revision: &Revision) -> PassFailure {
+    pub(super) fn not_verified(
+        &mut self,
+        failure: PassFailure,
+        version: Option<Version>,
+        revision: &Revision,
+    ) -> PassFailure {
         let PassFailure::Verify(refused) = &failure else { return failure };
         let Some(sha256) = refused.sha256() else { return failure };
         let output = refused.output().map(|output| format!("; it printed:\n{}", output.trim_end())).unwrap_or_default();

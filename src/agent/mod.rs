@@ -37,7 +37,6 @@ pub use waiting::Installing;
 pub use wanted::{Running, Wanted};
 
 use crate::clock::Timestamp;
-use crate::digest::Sha256;
 use crate::failure::{Exit, Failure as _, Reported, chain};
 use crate::install::Installed;
 use crate::restart::{HandoffError, Launch, RestartDriver};

@@ -1,37 +1,72 @@
 //! What a fleet's host asks of its bucket, carried out beside the downloads.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use fetchd_fetchers::Kind;
 use serde::{Deserialize, Serialize};
 
 use super::failure::{FetchFailure, WorkerFault};
 use super::job::Source;
 use super::process::printable;
 use super::wire;
-use crate::fleet::names::Names;
+use crate::failure::Failure as _;
+use crate::fleet::store::s3::{Carrier, Deletes};
 use crate::fleet::store::{Reply, Request, What};
 
 /// Carry one request to a bucket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreJob {
-    /// The bucket, as an `s3:` source.
+    /// The bucket and the prefix in it, as an `s3:` source.
     pub source: Source,
-    /// Whose objects it is about.
-    pub names: Names,
     /// What is asked.
     pub request: Request,
+    /// Objects are removed by bytes that stand for none: the store does not look at the condition of a `DELETE`.
+    pub tombstones: bool,
     /// How long it may take.
     pub deadline: Duration,
 }
 
+/// The connection to the bucket that was asked last: a gate asks a handful of things one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Carriers(Mutex<Option<(Source, bool, Arc<Carrier>)>>);
+
+impl Carriers {
+    fn known(&self, job: &StoreJob) -> Option<Arc<Carrier>> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |(source, tombstones, _): &&_| (source, tombstones) == (&job.source, &job.tombstones);
+        last.as_ref().filter(same).map(|(_, _, carrier)| Arc::clone(carrier))
+    }
+
+    async fn get(&self, job: &StoreJob) -> Result<Arc<Carrier>, FetchFailure> {
+        if let Some(known) = self.known(job) {
+            return Ok(known);
+        }
+        let deletes = if job.tombstones { Deletes::Tombstone } else { Deletes::Conditional };
+        let opened = Carrier::open(&job.source.url, &job.source.options, deletes).await;
+        let carrier = Arc::new(opened.map_err(|refused| {
+            let kind = if refused.code() == "fleet.store" { Kind::Misconfigured } else { Kind::Denied };
+            FetchFailure::Source { kind, message: refused.to_string(), retry_after: None }
+        })?);
+        self.set(Some((job.source.clone(), job.tombstones, Arc::clone(&carrier))));
+        Ok(carrier)
+    }
+
+    fn set(&self, last: Option<(Source, bool, Arc<Carrier>)>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = last;
+    }
+}
+
 /// Does `job` within its deadline. A store that fails has answered; one that says nothing has not.
-pub(super) async fn store(job: &StoreJob) -> Result<Reply, FetchFailure> {
+pub(super) async fn store(carriers: &Carriers, job: &StoreJob) -> Result<Reply, FetchFailure> {
     let limit = job.deadline;
-    let asked = async {
-        let _ = job;
-        Ok(Reply { what: What::Absent, date: None })
-    };
-    tokio::time::timeout(limit, asked).await.unwrap_or(Err(FetchFailure::PollDeadline { limit })).map(fitting)
+    let asked = async { Ok(carriers.get(job).await?.carry(job.request.clone()).await) };
+    let reply = tokio::time::timeout(limit, asked).await.unwrap_or(Err(FetchFailure::PollDeadline { limit }))?;
+    if matches!(reply.what, What::Failed(_)) {
+        // Credentials may be others by now.
+        carriers.set(None);
+    }
+    Ok(fitting(reply))
 }
 
 /// A reply that fits into one message: of a page that is too long the end is left for the next one.

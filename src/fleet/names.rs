@@ -10,27 +10,14 @@ use crate::trust::{is_channel, is_product};
 /// Where the objects of one product and channel are.
 ///
 /// Cheap to clone: a simulation has a million of them.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(from = "Parts", into = "Parts")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Names(Arc<Parts>);
 
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, PartialEq, Eq)]
 struct Parts {
     prefix: String,
     product: String,
     channel: String,
-}
-
-impl From<Parts> for Names {
-    fn from(parts: Parts) -> Names {
-        Names(Arc::new(parts))
-    }
-}
-
-impl From<Names> for Parts {
-    fn from(names: Names) -> Parts {
-        (*names.0).clone()
-    }
 }
 
 impl Names {

@@ -8,7 +8,7 @@ use crate::failure::{Failure as _, Reported};
 use crate::fetch::Attend;
 use crate::fleet::evidence::Code;
 use crate::fleet::host::{Step, Switched};
-use crate::fleet::steward;
+use crate::fleet::steward::{self, Steward};
 use crate::restart::{HandoffError, RestartDriver};
 use crate::state::Event;
 
@@ -46,7 +46,7 @@ impl Line {
             fleet.keep(&mut self.store)?;
             match step {
                 Step::Ask(request) => {
-                    let reply = fleet.member.ask(request, &mut *self.worker, attend)?;
+                    let reply = fleet.ask(request, &mut *self.worker, attend)?;
                     fleet.host.replied(reply, Timestamp::now(), &fleet.member.rollouts);
                 }
                 Step::Sleep { until } => {
@@ -84,17 +84,29 @@ impl Line {
 
     /// What a steward has to do meanwhile, until the host has something to do itself.
     fn count(&mut self, fleet: &mut Fleet, attend: &mut dyn Attend) -> Result<(), PassFailure> {
-        let Some(steward) = &mut fleet.steward else { return Ok(()) };
+        let Some(mut steward) = fleet.steward.take() else { return Ok(()) };
+        let counted = self.count_as(&mut steward, fleet, attend);
+        fleet.steward = Some(steward);
+        counted
+    }
+
+    fn count_as(
+        &mut self,
+        steward: &mut Steward,
+        fleet: &mut Fleet,
+        attend: &mut dyn Attend,
+    ) -> Result<(), PassFailure> {
         while Timestamp::now() < fleet.wakes {
-            match steward.next(Timestamp::now(), &fleet.member.rollouts) {
+            match steward.next(Timestamp::now()) {
                 steward::Step::Ask(request) => {
-                    let reply = fleet.member.ask(request, &mut *self.worker, attend)?;
+                    let reply = fleet.ask(request, &mut *self.worker, attend)?;
                     steward.replied(reply, Timestamp::now(), &fleet.member.rollouts);
                 }
                 steward::Step::Sleep { until } => {
                     fleet.wakes = fleet.wakes.min(until);
                     break;
                 }
+                steward::Step::Done => break,
             }
         }
         Ok(())
@@ -142,7 +154,9 @@ impl Line {
             let message = shown::sentence(&shown);
             tracing::info!(event = "fleet.head", seq = shown.seq, "{message}");
             let rollout = shown.rollout.clone();
-            self.note(&Event::new(now, "fleet.head").message(message).detail("seq", shown.seq).detail("rollout", rollout));
+            self.note(
+                &Event::new(now, "fleet.head").message(message).detail("seq", shown.seq).detail("rollout", rollout),
+            );
         }
         if let Some(code) = alarm.as_ref().filter(|code| fleet.noted.1.as_ref() != Some(code)) {
             let report = Reported { code: code.clone(), ..shown::report(&shown) };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::release::Situation;
-use super::{Fleet, Membership, shown};
+use super::{Membership, shown};
 use crate::agent::outcome::{Outcome, PassFailure};
 use crate::agent::wanted::{Running, Wanted, on_hold};
 use crate::clock::Timestamp;
@@ -58,7 +58,9 @@ impl Wanted {
                 Step::Sleep { .. } => {
                     return Ok(shown::outcome(&host.shown(), version));
                 }
-                Step::Ask(_) | Step::Prefetch { .. } | Step::Switch { .. } => return Ok(Outcome::Available { version }),
+                Step::Ask(_) | Step::Prefetch { .. } | Step::Switch { .. } => {
+                    return Ok(Outcome::Available { version });
+                }
             }
         }
     }
@@ -66,8 +68,5 @@ impl Wanted {
 
 /// Whether it changes nothing.
 fn reads(request: &Request) -> bool {
-    matches!(
-        request,
-        Request::Get { .. } | Request::Head { .. } | Request::List { .. } | Request::Evidence { .. }
-    )
+    matches!(request, Request::Get { .. } | Request::Head { .. } | Request::List { .. } | Request::Evidence { .. })
 }

@@ -20,11 +20,13 @@ pub use self::shown::FleetShown;
 use crate::agent::line::Line;
 use crate::agent::outcome::PassFailure;
 use crate::clock::Timestamp;
-use crate::fetch::{Attend, FetchFailure, Source, StoreJob, Worker};
 use crate::failure::Failure as _;
+use crate::fetch::{Attend, FetchFailure, Source, StoreJob, Worker};
+use crate::fleet::caps::{self, Caps, Feature};
 use crate::fleet::head::Rollouts;
 use crate::fleet::host::{Host, LocalPin, Me};
 use crate::fleet::steward::Steward;
+use crate::fleet::store::s3::Deletes;
 use crate::fleet::store::{Reply, Request, Trouble, What};
 use crate::state::{Record, StateError, Store};
 use crate::verify::Verified;
@@ -58,6 +60,8 @@ pub struct Fleet {
     directory: Option<Directory>,
     /// The release that was fetched.
     fetched: Option<(String, Verified)>,
+    /// What the store can do, once that was needed.
+    caps: Option<Caps>,
     /// When there is something to do again.
     wakes: Timestamp,
     /// The state and the alarm that the history knows of.
@@ -82,9 +86,8 @@ impl Fleet {
     }
 
     fn with(member: Membership, kept: Kept, now: Timestamp) -> Fleet {
-        let steward = member.me.volunteers.then(|| {
-            Steward::new(member.me.names.clone(), member.me.id, member.me.boot.clone(), now)
-        });
+        let steward =
+            member.me.volunteers.then(|| Steward::new(member.me.names.clone(), member.me.id, &member.me.boot, now));
         Fleet {
             host: Host::new(member.me.clone(), kept.memory, now),
             steward,
@@ -93,6 +96,7 @@ impl Fleet {
             held: false,
             directory: None,
             fetched: None,
+            caps: None,
             wakes: now,
             noted: (0, None),
             member,
@@ -122,6 +126,51 @@ impl Fleet {
         Ok(())
     }
 
+    /// Carries a request to the bucket; one that needs more than the store can do fails without having been sent.
+    fn ask(
+        &mut self,
+        request: Request,
+        worker: &mut dyn Worker,
+        attend: &mut dyn Attend,
+    ) -> Result<Reply, PassFailure> {
+        let Some(feature) = self.needs(&request) else { return self.member.ask(request, worker, attend) };
+        if self.caps.is_none() {
+            let (key, limit) = (self.member.me.names.caps(), caps::MAX_FILE);
+            let reply = self.member.ask(Request::Get { key, unless: None, limit }, worker, attend)?;
+            self.caps = match reply.what {
+                What::Object { body, .. } => Caps::read(&body).ok(),
+                What::Absent => Some(Caps::unknown()),
+                _ => return Ok(reply),
+            };
+        }
+        let caps = self.caps.clone().unwrap_or_else(Caps::unknown);
+        if let Err(refused) = caps.allows(feature) {
+            // Somebody may ask the doctor meanwhile.
+            self.caps = None;
+            let (code, message) = (refused.code().to_owned(), refused.to_string());
+            let trouble = Trouble { code, message, retry_after_s: None, passes: true };
+            return Ok(Reply { what: What::Failed(trouble), date: None });
+        }
+        self.member.carry(request, caps.deletes() == Deletes::Tombstone, worker, attend)
+    }
+
+    /// What the store must be able to do for a request that writes a slot; others are made so that they need nothing.
+    fn needs(&self, request: &Request) -> Option<Feature> {
+        let (Request::Create { key, .. } | Request::Replace { key, .. } | Request::Delete { key, .. }) = request else {
+            return None;
+        };
+        let names = &self.member.me.names;
+        let below =
+            |slot: String| slot.rsplit_once('/').is_some_and(|(above, _)| key.starts_with(&format!("{above}/")));
+        let lease = names.lease("g", 0);
+        let leases = lease.strip_suffix("g/0").unwrap_or(&lease);
+        match () {
+            () if below(names.steward(0)) => Some(Feature::Stewards),
+            () if key.starts_with(leases) => Some(Feature::Leases),
+            () => None,
+        }
+    }
+
     /// How long until there is something to do.
     pub fn due(&self) -> Duration {
         self.wakes.since(Timestamp::now())
@@ -129,11 +178,20 @@ impl Fleet {
 }
 
 impl Membership {
-    /// Carries a request to the bucket. A worker that brings no answer is a store that does not answer: nothing is known of
+    /// Carries a request to the bucket, where nothing has to be removed. A worker that brings no answer is a store that does not answer: nothing is known of
     /// what the request did. Fails only if it was interrupted.
     fn ask(&self, request: Request, worker: &mut dyn Worker, attend: &mut dyn Attend) -> Result<Reply, PassFailure> {
-        let names = self.me.names.clone();
-        let job = StoreJob { source: self.bucket.clone(), names, request, deadline: self.deadline };
+        self.carry(request, true, worker, attend)
+    }
+
+    fn carry(
+        &self,
+        request: Request,
+        tombstones: bool,
+        worker: &mut dyn Worker,
+        attend: &mut dyn Attend,
+    ) -> Result<Reply, PassFailure> {
+        let job = StoreJob { source: self.bucket.clone(), request, tombstones, deadline: self.deadline };
         match worker.store(&job, attend) {
             Ok(reply) => Ok(reply),
             Err(FetchFailure::Stopped) => Err(FetchFailure::Stopped.into()),

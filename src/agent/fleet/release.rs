@@ -12,7 +12,7 @@ use crate::agent::outcome::{Outcome, PassFailure, named};
 use crate::agent::wanted::{Found, Running, Wanted};
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
-use crate::failure::Exit;
+use crate::failure::{Exit, Failure as _};
 use crate::fetch::{Attend, FetchFailure, Offered, Source, Worker};
 use crate::fleet::evidence::Code;
 use crate::fleet::host::{Denied, Learned, Running as Runs};
@@ -49,7 +49,7 @@ impl Membership {
     }
 
     /// The key set of this version; `None` only if the bucket says that there is none.
-    fn root(
+    pub(super) fn root(
         &self,
         version: u64,
         worker: &mut dyn Worker,
@@ -107,13 +107,13 @@ impl Wanted {
         let running = situation.running.and_then(|running| running.version.as_ref());
         // Whether there is a way back is for the machine to say, too; here everything else that speaks against it counts.
         let policy = Policy { allow_downgrade: true, ..self.policy_for(directory, situation) };
-        let (runs, from_ok) = match trust::choose(manifest, &situation.forgiving(directory), &policy, &self.expect, Timestamp::now())
-        {
-            Choice::UpToDate { .. } => (true, true),
-            Choice::Take(_) => (false, true),
-            Choice::Held(why) if why.code() == "release.min_from" => (false, false),
-            Choice::Held(why) => return Err(why),
-        };
+        let (runs, from_ok) =
+            match trust::choose(manifest, &situation.forgiving(directory), &policy, &self.expect, Timestamp::now()) {
+                Choice::UpToDate { .. } => (true, true),
+                Choice::Take(_) => (false, true),
+                Choice::Held(why) if why.code() == "release.min_from" => (false, false),
+                Choice::Held(why) => return Err(why),
+            };
         if !runs {
             situation.admits(directory)?;
         }
@@ -141,7 +141,13 @@ impl Wanted {
     fn choice(&self, directory: &Directory, situation: &Situation<'_>) -> Result<Chosen, Refused> {
         situation.admits(directory)?;
         let policy = self.policy_for(directory, situation);
-        match trust::choose(&directory.manifest, &situation.forgiving(directory), &policy, &self.expect, Timestamp::now()) {
+        match trust::choose(
+            &directory.manifest,
+            &situation.forgiving(directory),
+            &policy,
+            &self.expect,
+            Timestamp::now(),
+        ) {
             Choice::Take(chosen) if chosen.version() == Some(&directory.version) => Ok(*chosen),
             Choice::Take(_) => Err(Refused::new("release.not_listed", Exit::Stale, "another release is pinned")),
             Choice::UpToDate { .. } => Err(Refused::new("release.runs", Exit::Done, "the release runs already")),
@@ -170,7 +176,8 @@ impl Situation<'_> {
             && !back
         {
             let (epoch, known) = self.record.floor();
-            let message = format!("`{version}` is number {seq}, and number {known} of epoch {epoch} was accepted before");
+            let message =
+                format!("`{version}` is number {seq}, and number {known} of epoch {epoch} was accepted before");
             return Err(Refused::new("manifest.rollback", Exit::Rollback, message)
                 .hint("a way back has to be signed: `rollback_to` in the bounds of what runs"));
         }
@@ -229,14 +236,16 @@ impl Line {
     ) -> Result<Learned, PassFailure> {
         self.follow_roots(fleet, attend)?;
         let program = self.install.typed().to_owned();
-        let directory =
-            self.wanted.read_directory(&fleet.member, release, &program, &mut *self.worker, attend)?;
+        let directory = self.wanted.read_directory(&fleet.member, release, &program, &mut *self.worker, attend)?;
         let learned = self.wanted.judge(&directory, &self.situation(fleet))?;
-        let below = directory.manifest.seq().is_some_and(|seq| (directory.manifest.epoch(), seq) < self.store.record().floor());
+        let below =
+            directory.manifest.seq().is_some_and(|seq| (directory.manifest.epoch(), seq) < self.store.record().floor());
         if !below && let Some(stale) = self.admit(&directory.manifest, &directory.offered)? {
             return Err(stale.into());
         }
-        if learned.runs && let (Some(running), Some(bounds)) = (&self.running, &learned.bounds) {
+        if learned.runs
+            && let (Some(running), Some(bounds)) = (&self.running, &learned.bounds)
+        {
             let (version, rollback_to) = (learned.version.clone(), bounds.rollback_to.clone());
             let came = Came { release: release.to_owned(), version, sha256: running.sha256, rollback_to };
             fleet.unsaved |= remember(&mut fleet.came, came);
@@ -293,7 +302,9 @@ impl Line {
         fleet.unsaved |= remember(&mut fleet.came, came);
         fleet.keep(&mut self.store)?;
         let taken = self.take(verified, ask, &revision, driver)?;
-        if matches!(taken, Outcome::Updated { .. }) && self.store.record().quarantine.iter().any(|bad| bad.sha256 == sha256) {
+        if matches!(taken, Outcome::Updated { .. })
+            && self.store.record().quarantine.iter().any(|bad| bad.sha256 == sha256)
+        {
             self.store.update(|record| record.quarantine.retain(|bad| bad.sha256 != sha256))?;
         }
         Ok(taken)

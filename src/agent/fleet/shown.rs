@@ -92,10 +92,10 @@ fn exit(code: &str) -> Exit {
         "fleet.no_way_back",
     ];
     let among = |list: &[&str]| list.iter().any(|start| code.starts_with(start));
-    match code {
-        code if among(&TRUST) => Exit::Trust,
-        code if among(&ROLLBACK) => Exit::Rollback,
-        _ => Exit::Stale,
+    match () {
+        () if among(&TRUST) => Exit::Trust,
+        () if among(&ROLLBACK) => Exit::Rollback,
+        () => Exit::Stale,
     }
 }
 
