@@ -174,7 +174,7 @@ fn told<T>(result: Result<T, PassFailure>) -> Result<Result<T, Code>, PassFailur
         Err(failure) if failure.was_interrupted() => Err(failure),
         Err(failure @ PassFailure::State(_)) => Err(failure),
         Err(failure) => {
-            tracing::warn!(event = "fleet.release", code = failure.code(), "{failure}");
+            tracing::debug!(event = "fleet.release", code = failure.code(), "{failure}");
             Ok(Err(Code::new(failure.code())))
         }
     }
