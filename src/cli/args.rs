@@ -1,5 +1,8 @@
 //! The command line: every command, what it takes, one example each.
 
+#[cfg(feature = "fleet")]
+mod fleet;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -31,7 +34,7 @@ pub(super) struct Verb {
 /// The headings of `fetchd --help`.
 const GROUPS: [&str; 4] = ["Run", "Look", "Release", "Tools"];
 
-pub(super) const VERBS: &[Verb] = &[
+const VERBS: &[Verb] = &[
     Verb {
         name: "run",
         about: "Supervise a program and keep it on its newest verified release",
@@ -377,6 +380,15 @@ pub(super) const VERBS: &[Verb] = &[
     },
 ];
 
+/// Every command.
+pub(super) fn verbs() -> impl Iterator<Item = &'static Verb> {
+    #[cfg(feature = "fleet")]
+    let more = fleet::VERBS;
+    #[cfg(not(feature = "fleet"))]
+    let more: &[Verb] = &[];
+    VERBS.iter().chain(more)
+}
+
 /// The whole command line.
 pub(super) fn command() -> Command {
     let mut root = Command::new("fetchd")
@@ -405,7 +417,7 @@ pub(super) fn command() -> Command {
                      is none.",
                 ),
         );
-    for verb in VERBS.iter().filter(|verb| !verb.name.contains(' ')) {
+    for verb in verbs().filter(|verb| !verb.name.contains(' ')) {
         // Filled in only when it is called or explained: `run` stays in memory for ever, and need not
         // hold what the other commands take.
         root = root.subcommand(described(verb, verb.name).defer(|command| match find(command.get_name()) {
@@ -417,7 +429,7 @@ pub(super) fn command() -> Command {
 }
 
 fn find(name: &str) -> Option<&'static Verb> {
-    VERBS.iter().find(|verb| verb.name == name)
+    verbs().find(|verb| verb.name == name)
 }
 
 fn described(verb: &Verb, name: &'static str) -> Command {
@@ -430,7 +442,7 @@ fn filled(command: Command, verb: &Verb) -> Command {
         command = command.long_about(format!("{}.\n\n{}", verb.about, verb.long));
     }
     let prefix = format!("{} ", verb.name);
-    for nested in VERBS {
+    for nested in verbs() {
         if let Some(name) = nested.name.strip_prefix(&prefix) {
             command = command
                 .subcommand(filled(described(nested, name), nested))
@@ -461,7 +473,7 @@ fn overview() -> String {
     let mut text = String::new();
     for group in GROUPS {
         let _ = writeln!(text, "{group}:");
-        for verb in VERBS.iter().filter(|verb| verb.group == Some(group)) {
+        for verb in verbs().filter(|verb| verb.group == Some(group)) {
             let _ = writeln!(text, "  {:<12} {}", verb.name, verb.about);
         }
         text.push('\n');

@@ -229,7 +229,7 @@ fn number(matches: &ArgMatches, id: &str) -> Option<usize> {
     matches.get_one::<u64>(id).map(|number| usize::try_from(*number).unwrap_or(usize::MAX))
 }
 
-fn public_keys(matches: &ArgMatches, id: &str) -> Result<Vec<PublicKey>, Reported> {
+pub(super) fn public_keys(matches: &ArgMatches, id: &str) -> Result<Vec<PublicKey>, Reported> {
     matches.get_many::<String>(id).unwrap_or_default().map(|text| public_key(text)).collect()
 }
 
@@ -238,7 +238,7 @@ fn numbers(matches: &ArgMatches, id: &str) -> Result<Vec<String>, Reported> {
 }
 
 /// A public key, as it is or in a file.
-fn public_key(text: &str) -> Result<PublicKey, Reported> {
+pub(super) fn public_key(text: &str) -> Result<PublicKey, Reported> {
     match PublicKey::parse(text) {
         Ok(key) => Ok(key),
         // A weak key is not the name of a file.

@@ -2,6 +2,8 @@
 
 mod fleet;
 mod keys;
+#[cfg(feature = "fleet")]
+mod rollout;
 
 use std::path::PathBuf;
 

@@ -12,6 +12,8 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 use semver::Version;
 
+#[cfg(feature = "fleet")]
+pub(super) use self::remember::memory;
 use self::shown::Done;
 pub(super) use self::to::To;
 use super::release::{self, Expiry, Pair, Target, signing_key};
@@ -179,7 +181,7 @@ fn advised(mut failure: Reported) -> Reported {
     failure
 }
 
-fn new_release(matches: &ArgMatches, settings: &Effective) -> Result<Option<NewRelease>, Reported> {
+pub(super) fn new_release(matches: &ArgMatches, settings: &Effective) -> Result<Option<NewRelease>, Reported> {
     let Some(version) = matches.get_one::<Version>("release") else { return Ok(None) };
     let entry = matches.get_one::<String>("entry");
     let mut targets = BTreeSet::new();
@@ -205,7 +207,8 @@ fn new_release(matches: &ArgMatches, settings: &Effective) -> Result<Option<NewR
     release.notes_url = matches.get_one("notes-url").cloned();
     // The version as salt: a higher percentage later only adds hosts, and the next release draws anew.
     let rollout = |percent: &u8| Rollout { percent: *percent, salt: version.to_string() };
-    release.rollout = matches.get_one::<u8>("rollout").map(rollout);
+    // `fleet publish` has no such flag: its shares are those of the rollout.
+    release.rollout = matches.try_get_one::<u8>("rollout").ok().flatten().map(rollout);
     Ok(Some(release))
 }
 

@@ -67,5 +67,5 @@ pub fn within(head: &Head, bounds: &Bounds) -> Result<(), Refused> {
 
 fn out(why: String) -> Refused {
     Refused::new("fleet.out_of_bounds", Exit::Trust, format!("the rollout is faster than its release allows: {why}"))
-        .hint("slow it down, or sign the release with other bounds (`fetchd sign --bounds`)")
+        .hint("slow it down, or sign the release with other bounds (`fetchd fleet publish --bounds`)")
 }

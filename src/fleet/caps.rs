@@ -190,7 +190,7 @@ impl From<Tier> for u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::failure::Failure as _;
+    use crate::failure::Failure;
 
     fn found(tier: Tier, conditions: bool) -> Caps {
         Caps { tier, conditions, at: Timestamp(1_800_000_000), conditional_delete: true, ..Caps::unknown() }
@@ -206,7 +206,7 @@ mod tests {
             }
         }
         assert!(Feature::ALL.iter().all(|feature| found(Tier::WithNotes, true).allows(*feature).is_ok()));
-        let hint = |caps: Caps| caps.allows(Feature::Leases).unwrap_err().hint().unwrap();
+        let hint = |caps: Caps| Failure::hint(&caps.allows(Feature::Leases).unwrap_err()).unwrap();
         assert!(hint(Caps::unknown()).contains("fleet doctor"));
         assert!(hint(found(Tier::FetchOnly, false)).contains("tier 1 or 2"));
     }

@@ -27,6 +27,7 @@ use std::sync::Arc;
 
 use semver::Version;
 
+pub use gate::{AUDITED, OLDEST_ROLLUP};
 pub use memory::{Begun, Denied, Fate, File, Held, Memory, Unsent};
 pub(crate) use poll::nonsense;
 pub use shown::{Shown, Word};

@@ -13,6 +13,8 @@
 pub mod bounds;
 pub mod caps;
 pub mod cohort;
+#[cfg(test)]
+pub(crate) mod drive;
 pub mod evidence;
 pub mod head;
 pub mod host;

@@ -48,6 +48,11 @@ impl Names {
         format!("{}head/{}/{}.json", self.0.prefix, self.0.product, self.0.channel)
     }
 
+    /// Under which the releases of the product are.
+    pub fn releases(&self) -> String {
+        format!("{}rel/{}/", self.0.prefix, self.0.product)
+    }
+
     /// The directory of a release's objects, with a slash at its end.
     pub fn release(&self, release: &str) -> String {
         format!("{}rel/{}/{release}/", self.0.prefix, self.0.product)

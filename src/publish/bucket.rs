@@ -178,7 +178,7 @@ impl Place for BucketPlace {
                 Some(etag) if self.moved(&key, etag).await? => return Err(conflict()),
                 Some(etag) => match self.bucket.replace(&key, bytes, POINTER, etag).await? {
                     Replaced::Done(_) => {}
-                    Replaced::Lost => return Err(conflict()),
+                    Replaced::Lost { .. } => return Err(conflict()),
                     Replaced::Unknown(error) => return Err(PublishError::Unconfirmed(error)),
                 },
                 None => match self.bucket.create(&key, Content::Bytes(bytes), POINTER).await? {

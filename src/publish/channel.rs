@@ -65,6 +65,10 @@ pub fn publish<P: Place + ?Sized>(options: &PublishOptions<'_, P>) -> Result<Pub
     if let Some(least) = &options.min_version {
         manifest["min_version"] = least.to_string().into();
     }
+    if let Some(release) = options.release.as_ref().filter(|_| options.alone) {
+        let version = release.version.to_string();
+        pointer::releases(&mut manifest)?.retain(|listed| listed["version"] == version.as_str());
+    }
     pointer::trim(&mut manifest, options.keep, options.release.as_ref().map(|release| &release.version))?;
     let epoch = options.key_set.map(TrustedKeys::epoch).or(options.epoch);
     pointer::advance(&mut manifest, epoch, options.now, options.expires_in)?;
@@ -184,6 +188,9 @@ fn add<P: Place + ?Sized>(
         .as_ref()
         .map_or(Value::Null, |rollout| json!({ "percent": rollout.percent, "salt": rollout.salt }));
     listed["notes_url"] = release.notes_url.clone().map_or(Value::Null, Value::from);
+    if let Some(bounds) = &release.bounds {
+        listed["bounds"] = pointer::bounds(bounds)?;
+    }
     let there = listed["artifacts"].as_array_mut();
     let there = there.ok_or_else(|| PublishError::Usage(format!("`{version}` is listed without artifacts")))?;
     let mut locations = Vec::new();

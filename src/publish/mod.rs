@@ -20,6 +20,7 @@ mod key;
 mod keys;
 mod keyset;
 mod memory;
+mod one;
 mod options;
 mod place;
 mod pointer;
@@ -42,6 +43,7 @@ pub use keys::{
 };
 pub use keyset::key_file;
 pub use memory::{AtLeast, Channel, Memory, Remembered};
+pub use one::OneRelease;
 pub use options::{ArtifactFile, NewRelease, PublishOptions, Published, Sending, Unpack};
 pub use place::{Artifact, Begun, Looked, Place};
 pub use pointer::{DEFAULT_EXPIRY, DEFAULT_KEEP, bundle_files, sign_manifest};

@@ -11,7 +11,7 @@ use super::pointer::{DEFAULT_EXPIRY, DEFAULT_KEEP};
 use super::{AtLeast, Memory, Place, SigningKey};
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
-use crate::trust::manifest::{Revoked, Rollout};
+use crate::trust::manifest::{Bounds, Revoked, Rollout};
 use crate::trust::{Format, KeySet, TrustedKeys};
 
 /// Finds the binary in an artifact that is packed, and returns its digest and its size in bytes.
@@ -46,12 +46,14 @@ pub struct NewRelease {
     pub rollout: Option<Rollout>,
     /// Where people read about it.
     pub notes_url: Option<String>,
+    /// How fast a fleet may be brought to it; `None` = it is not meant for one.
+    pub bounds: Option<Bounds>,
 }
 
 impl NewRelease {
     /// A release for everybody.
     pub fn new(version: Version, artifacts: Vec<ArtifactFile>) -> NewRelease {
-        NewRelease { version, artifacts, critical: false, min_from: None, rollout: None, notes_url: None }
+        NewRelease { version, artifacts, critical: false, min_from: None, rollout: None, notes_url: None, bounds: None }
     }
 }
 
@@ -89,6 +91,8 @@ pub struct PublishOptions<'a, P: ?Sized = Path> {
     pub expires_in: Option<Duration>,
     /// How many releases to list, the newest ones.
     pub keep: usize,
+    /// List the new release alone, and forget the others.
+    pub alone: bool,
     /// A new epoch; `None` = as it was.
     pub epoch: Option<u64>,
     /// The time to sign.
@@ -151,6 +155,7 @@ impl<'a, P: Place + ?Sized> PublishOptions<'a, P> {
             min_version: None,
             expires_in: Some(DEFAULT_EXPIRY),
             keep: DEFAULT_KEEP,
+            alone: false,
             epoch: None,
             now: Timestamp::now(),
             unpack: &|_, format, _| Err(format!("nothing here can unpack {format:?}")),

@@ -12,7 +12,7 @@ use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::failure::Exit;
 use crate::trust::bundle::Bundle;
-use crate::trust::manifest::{Revoked, What};
+use crate::trust::manifest::{Bounds, Revoked, What};
 use crate::trust::{KeySet, Refused, Signature, strict_json};
 
 /// How long a manifest is good for new installs unless told otherwise: 90 days.
@@ -108,6 +108,18 @@ pub(super) fn advance(
 /// The releases of a manifest, mutable.
 pub(super) fn releases(manifest: &mut Value) -> Result<&mut Vec<Value>, PublishError> {
     manifest["releases"].as_array_mut().ok_or_else(|| PublishError::Usage("the manifest lists no releases".into()))
+}
+
+/// How bounds stand in a manifest, whose numbers have no fractions.
+pub(super) fn bounds(bounds: &Bounds) -> Result<Value, PublishError> {
+    let first = (1..=100_u32).find(|whole| f64::from(*whole) == bounds.max_first_pct);
+    let first =
+        first.ok_or_else(|| PublishError::Usage("`max_first_pct` is not a whole number from 1 to 100".into()))?;
+    let back: Vec<String> = bounds.rollback_to.iter().map(ToString::to_string).collect();
+    Ok(json!({
+        "min_steps": bounds.min_steps, "max_first_pct": first, "min_total_s": bounds.min_total_s,
+        "min_bake_s": bounds.min_bake_s, "emergency_ok": bounds.emergency_ok, "rollback_to": back,
+    }))
 }
 
 /// Withdraws a release, or takes it back in. Fails if it is not listed.

@@ -216,11 +216,11 @@ async fn an_object_is_replaced_in_the_state_in_which_it_was_read() {
     let Replaced::Done(written) = replaced else { panic!("{replaced:?}") };
     assert_eq!(written.etag, bucket.get("head", LIMIT).await.unwrap().map(|object| object.etag));
     let stale = bucket.replace("head", b"3", Labels::default(), &found).await.unwrap();
-    assert!(matches!(stale, Replaced::Lost), "{stale:?}");
+    assert!(matches!(stale, Replaced::Lost { .. }), "{stale:?}");
     assert_eq!(server.get("head").unwrap(), "2");
     server.remove("head");
     let gone = bucket.replace("head", b"3", Labels::default(), &found).await.unwrap();
-    assert!(matches!(gone, Replaced::Lost), "{gone:?}");
+    assert!(matches!(gone, Replaced::Lost { .. }), "{gone:?}");
     assert_eq!(server.get("head"), None);
 }
 
@@ -254,7 +254,7 @@ async fn a_swap_that_failed_is_not_repeated_over_somebody_elses() {
             server.put("head", "theirs");
         }
         let replaced = bucket.replace("head", b"2", Labels::default(), &found).await.unwrap();
-        assert!(matches!(replaced, Replaced::Lost), "{fault:?}: {replaced:?}");
+        assert!(matches!(replaced, Replaced::Lost { .. }), "{fault:?}: {replaced:?}");
         assert_eq!(server.get("head").unwrap(), "theirs", "{fault:?}");
     }
 }
@@ -313,7 +313,7 @@ async fn entity_tags_without_quotes_are_learned() {
     let stale = bucket.get("head", LIMIT).await.unwrap().unwrap().etag;
     server.put("head", "theirs");
     let lost = bucket.replace("head", b"9", Labels::default(), &stale).await.unwrap();
-    assert!(matches!(lost, Replaced::Lost), "{lost:?}");
+    assert!(matches!(lost, Replaced::Lost { .. }), "{lost:?}");
 }
 
 #[tokio::test]
@@ -384,7 +384,7 @@ async fn no_increment_is_lost_among_racing_writers() {
                         let next = format!("{} {writer}", count + 1);
                         match bucket.replace("count", next.as_bytes(), Labels::default(), &object.etag).await.unwrap() {
                             Replaced::Done(_) => break,
-                            Replaced::Lost => {}
+                            Replaced::Lost { .. } => {}
                             Replaced::Unknown(error) => panic!("{error}"),
                         }
                     }

@@ -18,15 +18,19 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
                     ),
             )
             .arg(switch("dry-run", "Try everything, and write no caps.json")),
+        #[cfg(feature = "fleet")]
+        _ => super::rollout::add(command, verb),
+        #[cfg(not(feature = "fleet"))]
         _ => command,
     }
 }
 
 /// Where the fleet is.
-fn store() -> Arg {
-    text("store", "URL", "The bucket of the fleet: s3://BUCKET/PREFIX").required(true).long_help(
+pub(super) fn store() -> Arg {
+    text("store", "URL", "The bucket of the fleet: s3://BUCKET/PREFIX [env: FETCHD_FLEET_STORE]").long_help(
         "The bucket of the fleet, as `s3://BUCKET/PREFIX?region=REGION`. The options are those of an S3 source, in the \
-         URL's query; credentials come from the environment or a profile, as for other tools of AWS.",
+         URL's query; credentials come from the environment or a profile, as for other tools of AWS. [env: \
+         FETCHD_FLEET_STORE]",
     )
 }
 

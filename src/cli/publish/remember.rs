@@ -10,7 +10,7 @@ use crate::failure::{Reported, chain};
 use crate::publish::{Memory, PublishError};
 
 /// The memory that is asked for, else the usual one if it can be written.
-pub(super) fn memory(matches: &ArgMatches) -> Result<Option<Memory>, Reported> {
+pub(in crate::cli) fn memory(matches: &ArgMatches) -> Result<Option<Memory>, Reported> {
     if matches.get_flag("no-memory") {
         return Ok(None);
     }

@@ -1,1 +1,5 @@
-
+mod attacks;
+mod plan;
+mod random;
+mod slots;
+mod store;

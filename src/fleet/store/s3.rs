@@ -179,7 +179,7 @@ impl Carrier {
             Some(object) if self.is_tombstone(&object.bytes) => {
                 match self.bucket.replace(key, body, FRESH, &object.etag).await? {
                     Replaced::Done(written) => Ok(What::Written(written.etag.as_ref().map(tag_of))),
-                    Replaced::Lost => Ok(What::Conflict),
+                    Replaced::Lost { .. } => Ok(What::Conflict),
                     Replaced::Unknown(error) => Err(error),
                 }
             }
@@ -191,7 +191,7 @@ impl Carrier {
         match self.bucket.replace(key, body, FRESH, &ETag::new(&*tag.0)).await? {
             Replaced::Done(written) => Ok(What::Written(written.etag.as_ref().map(tag_of))),
             Replaced::Unknown(error) => Err(error),
-            Replaced::Lost => self.lost(key).await,
+            Replaced::Lost { absent } => self.lost(key, absent).await,
         }
     }
 
@@ -201,7 +201,7 @@ impl Carrier {
             return match self.bucket.replace(key, TOMBSTONE, FRESH, &etag).await? {
                 Replaced::Done(_) => Ok(What::Gone),
                 Replaced::Unknown(error) => Err(error),
-                Replaced::Lost => self.lost(key).await,
+                Replaced::Lost { absent } => self.lost(key, absent).await,
             };
         }
         Ok(match self.bucket.remove(key, &etag).await? {
@@ -212,11 +212,9 @@ impl Carrier {
     }
 
     /// What is there instead of what was to be replaced.
-    async fn lost(&self, key: &str) -> Result<What, FetchError> {
-        Ok(match self.head(key).await? {
-            What::Absent => What::Absent,
-            _ => What::Conflict,
-        })
+    async fn lost(&self, key: &str, absent: bool) -> Result<What, FetchError> {
+        let absent = absent || self.deletes == Deletes::Tombstone && self.head(key).await? == What::Absent;
+        Ok(if absent { What::Absent } else { What::Conflict })
     }
 
     async fn evidence(&self, rollout: &str, shard: &str, after: Option<&str>) -> Result<What, FetchError> {

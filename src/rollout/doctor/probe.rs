@@ -1,10 +1,12 @@
 //! The experiments, one after the other.
 
+use fetchd_fetchers::s3::{ETag, Read};
+
 use super::{Check, Found, failed, race};
 use crate::clock::Timestamp;
 use crate::failure::Exit;
 use crate::fleet::Clock;
-use crate::fleet::store::s3::Carrier;
+use crate::fleet::store::s3::{Carrier, trouble};
 use crate::fleet::store::{Reply, Request, Tag, What};
 use crate::trust::Refused;
 
@@ -148,13 +150,13 @@ impl<'a> Probe<'a> {
     async fn not_modified(&self) -> Result<Check, Refused> {
         let key = self.key("unchanged");
         let tag = self.fresh(&key).await?;
-        let read = self.carrier.bucket().get_unless(&key, LIMIT, Some(&fetchd_fetchers::s3::ETag::new(tag.0))).await;
+        let read = self.carrier.bucket().get_unless(&key, LIMIT, Some(&ETag::new(tag.0))).await;
         Ok(match read {
-            Ok(fetchd_fetchers::s3::Read::Unchanged { sent: false }) => {
+            Ok(Read::Unchanged { sent: false }) => {
                 ok(NOT_MODIFIED, "what has not changed is not sent", "a poll costs some 500 bytes")
             }
             Ok(_) => note(NOT_MODIFIED, "sent whole each time", "a poll costs as many bytes as a head has"),
-            Err(error) => return Err(failed(NOT_MODIFIED, &crate::fleet::store::s3::trouble(&error))),
+            Err(error) => return Err(failed(NOT_MODIFIED, &trouble(&error))),
         })
     }
 
@@ -190,7 +192,7 @@ impl<'a> Probe<'a> {
 
     async fn checksum(&self) -> Result<Check, Refused> {
         let stat = self.carrier.bucket().head(&self.key("plain")).await;
-        let stat = stat.map_err(|error| failed(CHECKSUM, &crate::fleet::store::s3::trouble(&error)))?;
+        let stat = stat.map_err(|error| failed(CHECKSUM, &trouble(&error)))?;
         let kept = stat.is_some_and(|stat| stat.sha256.is_some());
         Ok(if kept {
             ok(CHECKSUM, "SHA-256 is kept and told", "publishing again needs no download to compare")
@@ -253,10 +255,9 @@ impl<'a> Probe<'a> {
     }
 
     pub(super) async fn read(&self, key: &str) -> Result<Option<(Vec<u8>, Tag)>, Refused> {
-        match self.ask(Request::Get { key: key.to_owned(), unless: None, limit: LIMIT }).await? {
-            What::Object { body, tag } => Ok(Some((body, tag))),
-            _ => Ok(None),
-        }
+        let read = self.carrier.bucket().patiently(async |bucket| bucket.get(key, LIMIT).await).await;
+        let there = read.map_err(|error| failed("the store does not give back what is in it", &trouble(&error)))?;
+        Ok(there.map(|object| (object.bytes.into(), Tag(object.etag.as_str().to_owned()))))
     }
 
     pub(super) async fn ask(&self, request: Request) -> Result<What, Refused> {

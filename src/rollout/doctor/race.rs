@@ -14,7 +14,7 @@ const CREATORS: usize = 16;
 const ROUNDS: usize = 5;
 
 /// How many add to one object at once.
-const WRITERS: usize = 8;
+const WRITERS: usize = 6;
 
 /// How many lines each of them adds.
 const LINES: usize = 5;
@@ -45,8 +45,8 @@ pub(super) async fn replace(probe: &Probe<'_>) -> Result<Check, Refused> {
     let key = probe.key("lines");
     probe.ask(Request::Put { key: key.clone(), body: b"begin\n".to_vec() }).await?;
     let writers = (0..WRITERS).map(|writer| add_lines(probe, &key, writer));
-    let told: usize = join_all(writers).await.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().sum();
-    let there = probe.read(&key).await?.map(|(body, _)| body).unwrap_or_default();
+    let told: usize = join_all(writers).await.into_iter().sum();
+    let there = probe.read(&key).await.ok().flatten().map(|(body, _)| body).unwrap_or_default();
     let kept = String::from_utf8_lossy(&there).lines().count().saturating_sub(1);
     let said = format!("{kept} of {told} lines are there");
     Ok(if told == WRITERS * LINES && kept == told {
@@ -57,11 +57,12 @@ pub(super) async fn replace(probe: &Probe<'_>) -> Result<Check, Refused> {
 }
 
 /// How many lines the store says it has taken from this writer.
-async fn add_lines(probe: &Probe<'_>, key: &str, writer: usize) -> Result<usize, Refused> {
+async fn add_lines(probe: &Probe<'_>, key: &str, writer: usize) -> usize {
     let mut told = 0;
     for line in 0..LINES {
         for _ in 0..TRIES {
-            let Some((body, tag)) = probe.read(key).await? else { return Ok(told) };
+            // A store that breaks down in a race is judged by what it has kept.
+            let Ok(Some((body, tag))) = probe.read(key).await else { return told };
             let line = format!("{writer}.{line}\n");
             let lines = String::from_utf8_lossy(&body).into_owned();
             // Ours, from a request whose answer was lost.
@@ -73,7 +74,7 @@ async fn add_lines(probe: &Probe<'_>, key: &str, writer: usize) -> Result<usize,
             }
         }
     }
-    Ok(told)
+    told
 }
 
 fn listed(numbers: &[usize]) -> String {

@@ -20,7 +20,7 @@ pub struct Listed {
     pub size: u64,
 }
 
-/// Some keys, in order.
+/// Some keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// At most as many as were asked for.
@@ -30,7 +30,8 @@ pub struct Page {
 }
 
 impl Bucket {
-    /// Up to `limit` keys (at most 1000) that begin with `prefix`, from after the key `after`.
+    /// Up to `limit` keys (at most 1000) that begin with `prefix`, from after the key `after`, in the store's order:
+    /// that of the keys as text, or, on stores that keep directories, that of their parts.
     pub async fn list(&self, prefix: &str, after: Option<&str>, limit: u16) -> Result<Page, FetchError> {
         let settings = &self.settings;
         let ask = async {
@@ -54,9 +55,7 @@ impl Bucket {
             }
             let next = keys.last().filter(|_| more).map(|last| last.key.clone());
             // A store that always begins at the same key would be listed for ever.
-            if let (Some(after), Some(first)) = (after, keys.first())
-                && first.key.as_str() <= after
-            {
+            if after.is_some_and(|after| keys.iter().any(|listed| listed.key == after)) {
                 let why = "lists keys again that it was asked to leave out: the store does not know `start-after`";
                 return Err(FetchError::new(Kind::Other, &self.url_of(prefix), why));
             }

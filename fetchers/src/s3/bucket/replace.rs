@@ -18,7 +18,10 @@ pub enum Replaced {
     Done(Written),
     /// It is in another state, of somebody else's making. Where an answer was lost, the new bytes may have been
     /// there in between.
-    Lost,
+    Lost {
+        /// Whether there is none any more.
+        absent: bool,
+    },
     /// Nobody can say: a request may have replaced it, and the store could not be asked.
     Unknown(FetchError),
 }
@@ -63,7 +66,7 @@ impl Bucket {
             match there {
                 Some(object) if object.bytes == bytes => return Ok(Replaced::Done(Written::of(object))),
                 Some(object) if object.etag == *found => {}
-                _ => return Ok(Replaced::Lost),
+                there => return Ok(Replaced::Lost { absent: there.is_none() }),
             }
             if meaning == Meaning::Condition {
                 // Unchanged, and yet it does not match: perhaps for want of quotes, or because of them.

@@ -1,0 +1,125 @@
+//! The commands with which an operator rolls a release out.
+
+use super::Verb;
+
+/// What every one of them takes: the product, its channel, and who signs its releases.
+const ALSO: &[&str] = &["product", "channel", "key"];
+
+const fn verb(name: &'static str, about: &'static str, long: &'static str, example: &'static str) -> Verb {
+    Verb { name, about, long, example, group: None, json: true, also: ALSO }
+}
+
+/// One after the other as they are needed.
+pub(super) const VERBS: &[Verb] = &[
+    verb(
+        "fleet init",
+        "Look whether a bucket can hold a fleet, and make its online key",
+        "Changes nothing in the bucket: a head is there from the first `fleet start` on. Prints what hosts are given.",
+        "fetchd fleet init --product web --make-key --rollout-key rollout.key --rollout-pub rollout.pub",
+    ),
+    Verb {
+        also: &["product", "channel", "key", "target_check"],
+        ..verb(
+            "fleet publish",
+            "Put a signed release into the bucket, with the bounds of its rollout",
+            "Signed with the offline key. It lies in a directory of its own, is written once and changes nothing on any \
+         host: that is for `fleet start`. The bounds say how fast a stolen online key could make hosts take it.",
+            "fetchd fleet publish --product web --secret-key release.key --release 1.4.2 --bounds default --rollback-to 1.4.1 \
+         x86_64-unknown-linux-gnu=target/release/web",
+        )
+    },
+    verb(
+        "fleet start",
+        "Begin the rollout of a release",
+        "The plan is `default` (31 h: 1, 5, 20, 50 and 100 %), `fast` (3 h: 5, 25 and 100 %), `emergency` (1 h, where the \
+         release's bounds say so) or a file. It is held against the bounds before anything is written.",
+        "fetchd fleet start --product web --key release.pub --rollout-key rollout.key --release 1.4.2+0123abcd --plan default",
+    ),
+    verb("fleet pause", "Let no further host start", "", "fetchd fleet pause --product web --rollout-key rollout.key"),
+    verb(
+        "fleet resume",
+        "Let a paused rollout go on, or one that has halted",
+        "The schedule goes on where it stopped. A halt must be named with `--ack`, by the first 8 digits or more of its \
+         digest as `fleet status` shows it: hosts that are bad already are not counted again, and one more stops it as \
+         before.",
+        "fetchd fleet resume --product web --rollout-key rollout.key --ack 5f70bf18a086",
+    ),
+    verb(
+        "fleet promote",
+        "Open the next step now, whether or not the one before has passed",
+        "As far as the release's bounds allow. The rule that halts a rollout goes on being asked.",
+        "fetchd fleet promote --product web --key release.pub --rollout-key rollout.key",
+    ),
+    verb(
+        "fleet skip-step",
+        "End the step that is open now: the next opens once its hosts are well",
+        "As far as the release's bounds allow. The hosts of the step that have not had their turn have it now.",
+        "fetchd fleet skip-step --product web --key release.pub --rollout-key rollout.key",
+    ),
+    verb(
+        "fleet abort",
+        "End a rollout for ever: hosts that have the release keep it",
+        "",
+        "fetchd fleet abort --product web --rollout-key rollout.key",
+    ),
+    verb(
+        "fleet finish",
+        "Mark a rollout as done once its last step has passed",
+        "Hosts that come later still take the release, at their turn.",
+        "fetchd fleet finish --product web --rollout-key rollout.key",
+    ),
+    verb(
+        "fleet rollback",
+        "Roll the fleet back to an older release, with a plan of its own",
+        "Only to a version that the running release was published with as `--rollback-to`. As fast as an emergency at most.",
+        "fetchd fleet rollback --product web --key release.pub --rollout-key rollout.key --to 1.4.1+89abcdef",
+    ),
+    verb(
+        "fleet pin",
+        "Give a host a release of its own",
+        "Without RELEASE it keeps what it has. Pins outlive the rollout.",
+        "fetchd fleet pin --product web --rollout-key rollout.key web-1 1.4.1+89abcdef",
+    ),
+    verb(
+        "fleet unpin",
+        "Let a host follow the rollout again",
+        "",
+        "fetchd fleet unpin --product web --rollout-key rollout.key web-1",
+    ),
+    verb(
+        "fleet retry",
+        "Let hosts that were bad try once more",
+        "Begins another attempt of the same rollout. Hosts that are well stay as they are.",
+        "fetchd fleet retry --product web --rollout-key rollout.key --bad",
+    ),
+    verb(
+        "fleet renew",
+        "Sign the state that is in force again, with a new validity",
+        "Every change does that as well. A state that has expired lets nothing start.",
+        "fetchd fleet renew --product web --rollout-key rollout.key --valid 30d",
+    ),
+    verb(
+        "fleet hosts",
+        "List the hosts of a rollout, worst first",
+        "",
+        "fetchd fleet hosts --product web --rollout-pub rollout.pub --state bad",
+    ),
+    verb(
+        "fleet explain",
+        "Say which step a host belongs to, when its turn is, and what keeps it from starting",
+        "HOST is a name or an id. What only the host knows is not seen from here: its own holds, its clock.",
+        "fetchd fleet explain --product web --rollout-pub rollout.pub web-1",
+    ),
+    verb(
+        "fleet steward",
+        "Count what the hosts have reported, once",
+        "What a host with `fleet.steward` does by itself; for a fleet without one, from a timer or CI.",
+        "fetchd fleet steward --once --product web --rollout-pub rollout.pub",
+    ),
+    verb(
+        "fleet gc",
+        "Remove the evidence of rollouts that are over",
+        "Of rollouts other than the current one, of which nothing was written for as long as `--older` says. Plans stay.",
+        "fetchd fleet gc --product web --rollout-pub rollout.pub --older 30d --dry-run",
+    ),
+];

@@ -1,0 +1,54 @@
+//! The releases that lie in the bucket.
+
+use serde_json::Value;
+
+use super::{Desk, RolloutError};
+use crate::trust::bundle::Bundle;
+use crate::trust::{KeySet, strict_json};
+
+/// The most releases that are looked at.
+const MOST: usize = 500;
+
+/// A release in the bucket whose manifest is signed.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Its directory.
+    pub release: String,
+    /// The bundle, as it lies there.
+    pub bundle: Vec<u8>,
+    /// The manifest's epoch and number.
+    pub number: (u64, u64),
+}
+
+/// The signed releases of this product and channel, the one with the highest number first. What is signed by nobody of
+/// `keys`, or of another channel, is left out.
+pub fn releases(desk: &mut Desk<'_>, keys: &KeySet) -> Result<Vec<Listed>, RolloutError> {
+    let prefix = desk.names.releases();
+    let mut listed = desk.keys(&prefix, 100_000)?;
+    listed.sort_by(|(_, a), (_, b)| b.cmp(a));
+    let mut found = Vec::new();
+    for (key, _) in listed {
+        let Some(release) = key[prefix.len()..].strip_suffix("/manifest.json").filter(|rest| !rest.contains('/'))
+        else {
+            continue;
+        };
+        if found.len() == MOST {
+            break;
+        }
+        let release = release.to_owned();
+        let Some((bundle, _)) = desk.get(&key, 1024 * 1024)? else { continue };
+        let Some(manifest) = read(&bundle, keys) else { continue };
+        if manifest["product"] != desk.names.product() || manifest["channel"] != desk.names.channel() {
+            continue;
+        }
+        let number = |field: &str| manifest[field].as_u64().unwrap_or(0);
+        found.push(Listed { release, bundle, number: (number("epoch"), number("seq")) });
+    }
+    found.sort_by_key(|listed| std::cmp::Reverse(listed.number));
+    Ok(found)
+}
+
+fn read(bundle: &[u8], keys: &KeySet) -> Option<Value> {
+    let payload = Bundle::parse(bundle).ok()?.verified(keys).ok()?;
+    strict_json(&payload, 8).ok()
+}
