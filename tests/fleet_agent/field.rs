@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Good,
     /// It ends a moment after it is ready.
     Crashes,
+    /// It takes its supervisor with it.
+    KillsSupervisor,
     /// It ends like that on hosts whose directory has a file `weak`.
     CrashesIfWeak,
 }
@@ -38,6 +40,7 @@ pub(crate) fn script(version: &str, kind: Kind) -> String {
     let run = match kind {
         Kind::Good => "exec sleep 100000",
         Kind::Crashes => "sleep 0.3; exit 9",
+        Kind::KillsSupervisor => "sleep 0.3; kill -9 $PPID",
         Kind::CrashesIfWeak => "[ -e ./weak ] && { sleep 0.3; exit 9; }; exec sleep 100000",
     };
     format!("#!/bin/sh\n[ \"$1\" = --version ] && {{ echo app {version}; exit 0; }}\n{run}\n")
@@ -128,16 +131,21 @@ impl Field {
         self.put(self.names.head(), Head::to_file(&payload, &[signature]).unwrap());
     }
 
-    /// The evidence of a rollout: `host name → reports` as they stand in keys.
+    /// The evidence of a rollout, each host's reports as they stand in keys.
     pub(crate) fn evidence(&self, rollout: &str) -> Vec<(HostId, String)> {
+        self.try_evidence(rollout).expect("evidence can be listed")
+    }
+
+    /// The same of a bucket that may not be there.
+    pub(crate) fn try_evidence(&self, rollout: &str) -> Option<Vec<(HostId, String)>> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let request = Request::Evidence { rollout: rollout.to_owned(), shard: "0".to_owned(), after };
-            let What::Evidence { found, next } = self.ask(request) else { panic!("no evidence can be listed") };
+            let What::Evidence { found, next } = self.ask(request) else { return None };
             all.extend(found.into_iter().map(|one| (one.host, one.report.to_string())));
             match next {
                 Some(next) => after = Some(next),
-                None => return all,
+                None => return Some(all),
             }
         }
     }

@@ -46,7 +46,7 @@ fn a_hold_holds_a_host_of_a_fleet() {
     field.head(1, "1.1.0", |_| {});
     fetchd.wait("it is held", |status| {
         let last = status.updates.last.as_ref().and_then(|last| last.error.as_ref());
-        last.is_some_and(|error| error.code == "fleet.pinned")
+        last.is_some_and(|error| error.code == "policy.hold")
     });
     assert!(field.evidence("r-1").is_empty());
     assert!(fetchd.fetchd("unhold", &[]).status.success());

@@ -3,6 +3,7 @@
 use super::{Fleet, shown};
 use crate::agent::line::{Ask, Line};
 use crate::agent::outcome::{Outcome, PassFailure};
+use crate::agent::wanted::on_hold;
 use crate::clock::Timestamp;
 use crate::failure::{Failure as _, Reported};
 use crate::fetch::Attend;
@@ -53,10 +54,14 @@ impl Line {
                     fleet.wakes = until;
                     self.count(fleet, attend)?;
                     let version = self.running.as_ref().and_then(|running| running.version.clone());
-                    return Ok(shown::outcome(&fleet.host.shown(), version));
+                    if let Some(held) = on_hold(self.store.record(), Timestamp::now()) {
+                        return Ok(Outcome::Held(held.into()));
+                    }
+                    return Ok(shown::outcome(&fleet.host.shown(), version, fleet.failure.as_ref()));
                 }
                 Step::Learn { release } => {
-                    let learned = told(self.learn(fleet, &release, attend))?;
+                    let learned = self.learn(fleet, &release, attend);
+                    let learned = fleet.told(learned)?;
                     fleet.host.learned(learned);
                 }
                 Step::Prefetch { release } => {
@@ -69,7 +74,7 @@ impl Line {
                             fleet.host.switched(Switched::RolledBack(code));
                         }
                         _ => {
-                            let fetched = told(fetched)?;
+                            let fetched = fleet.told(fetched)?;
                             let fetched = fetched.map(|verified| fleet.fetched = Some((release, verified)));
                             fleet.host.prefetched(fetched);
                         }
@@ -159,7 +164,7 @@ impl Line {
             );
         }
         if let Some(code) = alarm.as_ref().filter(|code| fleet.noted.1.as_ref() != Some(code)) {
-            let report = Reported { code: code.clone(), ..shown::report(&shown) };
+            let report = Reported { code: code.clone(), ..shown::report(&shown, fleet.failure.as_ref()) };
             tracing::error!(event = "fleet.alarm", code, "{}", report.message);
             self.note(&Event::new(now, "fleet.alarm").failure(&report));
         }
@@ -167,15 +172,22 @@ impl Line {
     }
 }
 
-/// What the machine is told of a failure; `Err`: it is told nothing, and asks for the same again.
-fn told<T>(result: Result<T, PassFailure>) -> Result<Result<T, Code>, PassFailure> {
-    match result {
-        Ok(value) => Ok(Ok(value)),
-        Err(failure) if failure.was_interrupted() => Err(failure),
-        Err(failure @ PassFailure::State(_)) => Err(failure),
-        Err(failure) => {
-            tracing::debug!(event = "fleet.release", code = failure.code(), "{failure}");
-            Ok(Err(Code::new(failure.code())))
+impl Fleet {
+    /// What the machine is told of a failure; `Err`: it is told nothing, and asks for the same again.
+    fn told<T>(&mut self, result: Result<T, PassFailure>) -> Result<Result<T, Code>, PassFailure> {
+        match result {
+            Ok(value) => {
+                self.failure = None;
+                Ok(Ok(value))
+            }
+            Err(failure) if failure.was_interrupted() => Err(failure),
+            Err(failure @ PassFailure::State(_)) => Err(failure),
+            Err(failure) => {
+                let report = Reported::of(&failure);
+                tracing::debug!(event = "fleet.release", code = report.code, "{}", report.message);
+                self.failure = Some(report);
+                Ok(Err(Code::new(failure.code())))
+            }
         }
     }
 }

@@ -7,7 +7,7 @@ use super::{Membership, shown};
 use crate::agent::outcome::{Outcome, PassFailure};
 use crate::agent::wanted::{Running, Wanted, on_hold};
 use crate::clock::Timestamp;
-use crate::failure::Failure as _;
+use crate::failure::{Failure as _, Reported};
 use crate::fetch::{Attend, Worker};
 use crate::fleet::evidence::Code;
 use crate::fleet::host::{Host, LocalPin, Me, Memory, Step};
@@ -36,6 +36,7 @@ impl Wanted {
         let mut host = Host::new(me, memory, now);
         host.poll_now();
         let mut version = running.and_then(|running| running.version.clone());
+        let mut failure = None;
         loop {
             match host.next(Timestamp::now(), &member.rollouts) {
                 Step::Ask(request) if reads(&request) => {
@@ -53,10 +54,11 @@ impl Wanted {
                     if let Ok(learned) = &learned {
                         version = Some(learned.version.clone());
                     }
+                    failure = learned.as_ref().err().map(|refused| Reported::of(refused));
                     host.learned(learned.map_err(|refused| Code::new(refused.code())));
                 }
                 Step::Sleep { .. } => {
-                    return Ok(shown::outcome(&host.shown(), version));
+                    return Ok(shown::outcome(&host.shown(), version, failure.as_ref()));
                 }
                 Step::Ask(_) | Step::Prefetch { .. } | Step::Switch { .. } => {
                     return Ok(Outcome::Available { version });

@@ -20,7 +20,7 @@ pub use self::shown::FleetShown;
 use crate::agent::line::Line;
 use crate::agent::outcome::PassFailure;
 use crate::clock::Timestamp;
-use crate::failure::Failure as _;
+use crate::failure::{Failure as _, Reported};
 use crate::fetch::{Attend, FetchFailure, Source, StoreJob, Worker};
 use crate::fleet::caps::{self, Caps, Feature};
 use crate::fleet::head::Rollouts;
@@ -64,6 +64,8 @@ pub struct Fleet {
     caps: Option<Caps>,
     /// When there is something to do again.
     wakes: Timestamp,
+    /// Why the release was not taken that was looked at last, where the machine knows the code alone.
+    failure: Option<Reported>,
     /// The state and the alarm that the history knows of.
     noted: (u64, Option<String>),
 }
@@ -98,6 +100,7 @@ impl Fleet {
             fetched: None,
             caps: None,
             wakes: now,
+            failure: None,
             noted: (0, None),
             member,
         }

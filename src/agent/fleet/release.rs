@@ -92,9 +92,12 @@ impl Wanted {
         };
         let asking = crate::agent::follow::Asking { worker, attend };
         let (offered, manifest) = self.read_whole(offered, program, Timestamp::now(), asking)?;
-        let called = |listed: &&Release| listed.version.as_ref().is_some_and(|version| version.to_string() == release);
-        let Some(version) = manifest.releases().iter().find(called).and_then(|listed| listed.version.clone()) else {
-            let message = format!("the manifest in the directory of `{release}` lists no release of that version");
+        let [listed] = manifest.releases() else {
+            let message = format!("the manifest of `{release}` lists {} releases, not one", manifest.releases().len());
+            return Err(Refused::new("release.not_listed", Exit::Trust, message).into());
+        };
+        let Some(version) = listed.version.clone().filter(|version| is_called(release, version)) else {
+            let message = format!("the manifest in the directory of `{release}` is that of another release");
             return Err(Refused::new("release.not_listed", Exit::Trust, message).into());
         };
         Ok(Directory { release: release.to_owned(), version, manifest, offered: *offered })
@@ -327,6 +330,12 @@ impl Line {
         self.keep_version(known.keys_version)?;
         held.map_or(Ok(()), |held| Err(held.into()))
     }
+}
+
+/// A directory is called after the version in it, and perhaps after the digest of what is in it.
+fn is_called(release: &str, version: &Version) -> bool {
+    let rest = release.strip_prefix(&version.to_string());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', '.']))
 }
 
 fn unread(release: &str) -> PassFailure {

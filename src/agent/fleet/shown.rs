@@ -50,18 +50,21 @@ impl Fleet {
 }
 
 /// How a pass ends that has nothing more to do for now.
-pub(super) fn outcome(shown: &Shown, version: Option<Version>) -> Outcome {
+pub(super) fn outcome(shown: &Shown, version: Option<Version>, failure: Option<&Reported>) -> Outcome {
     match shown.word {
         Word::UpToDate => Outcome::UpToDate { version },
         Word::Starting if shown.trouble.is_none() => Outcome::Unchanged,
-        _ => Outcome::Held(report(shown)),
+        _ => Outcome::Held(report(shown, failure)),
     }
 }
 
-/// Why nothing is taken.
-pub(super) fn report(shown: &Shown) -> Reported {
+/// Why nothing is taken; in the words of `failure`, if that is what the machine has the code of.
+pub(super) fn report(shown: &Shown, failure: Option<&Reported>) -> Reported {
     let trouble = shown.trouble.as_ref().or(shown.code.as_ref()).map(|code| code.as_str().to_owned());
     let code = trouble.unwrap_or_else(|| format!("fleet.{}", word(shown.word)));
+    if let Some(failure) = failure.filter(|failure| failure.code == code) {
+        return Reported { message: format!("{}: {}", sentence(shown), failure.message), ..failure.clone() };
+    }
     let exit = match shown.word {
         Word::WaitsForStore => Exit::Unreachable,
         _ => exit(&code),
@@ -71,7 +74,7 @@ pub(super) fn report(shown: &Shown) -> Reported {
 
 /// A refused head is one that nobody believes, or one from the past; whatever else holds a host back is a matter of time.
 fn exit(code: &str) -> Exit {
-    const TRUST: [&str; 9] = [
+    const TRUST: [&str; 7] = [
         "signature.",
         "head.malformed",
         "head.wrong_type",
@@ -79,18 +82,9 @@ fn exit(code: &str) -> Exit {
         "head.unsupported",
         "fleet.out_of_bounds",
         "fleet.no_bounds",
-        "release.revoked",
-        "release.not_listed",
     ];
-    const ROLLBACK: [&str; 7] = [
-        "head.rollback",
-        "head.equivocation",
-        "head.wrong_product",
-        "head.wrong_channel",
-        "manifest.rollback",
-        "manifest.equivocation",
-        "fleet.no_way_back",
-    ];
+    const ROLLBACK: [&str; 5] =
+        ["head.rollback", "head.equivocation", "head.wrong_product", "head.wrong_channel", "fleet.no_way_back"];
     let among = |list: &[&str]| list.iter().any(|start| code.starts_with(start));
     match () {
         () if among(&TRUST) => Exit::Trust,
