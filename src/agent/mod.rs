@@ -362,6 +362,8 @@ impl Agent {
         let reason = "an operator rolled it back".to_owned();
         line.quarantine(bad.sha256, bad.version.clone(), "operator.rollback", reason)?;
         line.confirm(&previous, &mut *self.driver)?;
+        #[cfg(feature = "fleet")]
+        line.tell_fleet(bad.sha256, "operator.rollback");
         let from = outcome::named(bad.version.as_ref());
         let message = format!("{} serves again; {from} is in quarantine", outcome::named(previous.version()));
         Ok(done("rolled_back", message, previous.version().map(ToString::to_string)))

@@ -46,6 +46,10 @@ impl Agent {
                 matches!(e, PassFailure::Handoff(_))
             }
         };
+        #[cfg(feature = "fleet")]
+        if let Some(bad) = bad.as_ref().filter(|_| is_back) {
+            line.tell_fleet(bad.sha256, failure.code());
+        }
         if is_back
             && let Some(bad) = bad
             && let Err(e) = line.quarantine(bad.sha256, bad.version, failure.code(), chain(failure))

@@ -59,6 +59,25 @@ fn a_release_that_crashes_is_taken_back_and_tried_again_only_by_a_retry() {
     assert!(site.record().quarantine.is_empty());
 }
 
+/// The watch was too short to see it; the rollout is told all the same.
+#[test]
+fn a_release_that_fails_after_its_watch_is_reported_as_bad() {
+    let s3 = S3Server::start();
+    let field = Field::new(&s3);
+    let site = field.host();
+    field.release("1.1.0", 1, Kind::CrashesIfWeak, &[]);
+    field.head(1, "1.1.0", |_| {});
+    let mut fetchd = field.run(&site, "web-1", &["--crash-backoff", "10ms"]);
+    field.wait_for_evidence("r-1", "web-1", "1-o");
+    let status = fetchd.wait_for_version("1.1.0");
+    std::fs::write(site.path().join("srv/weak"), "").unwrap();
+    let serving = status.service.generations.iter().find(|one| one.phase == "serving").unwrap().pid;
+    let serving = rustix::process::Pid::from_raw(serving.cast_signed()).unwrap();
+    rustix::process::kill_process(serving, rustix::process::Signal::KILL).unwrap();
+    field.wait_for_evidence("r-1", "web-1", "1-b-");
+    fetchd.wait_for_version("1.0.0");
+}
+
 #[test]
 fn a_latch_stops_a_host_at_its_gate() {
     let s3 = S3Server::start();

@@ -5,7 +5,8 @@ use crate::agent::line::{Ask, Line};
 use crate::agent::outcome::{Outcome, PassFailure};
 use crate::agent::wanted::on_hold;
 use crate::clock::Timestamp;
-use crate::failure::{Failure as _, Reported};
+use crate::digest::Sha256;
+use crate::failure::{Failure as _, Reported, chain};
 use crate::fetch::Attend;
 use crate::fleet::evidence::Code;
 use crate::fleet::host::{Step, Switched};
@@ -148,6 +149,24 @@ impl Line {
             fleet.host.poll_now();
         }
         result
+    }
+
+    /// What runs here did not hold, though it was confirmed, and the release before serves again. Its fleet hears of it.
+    pub(in crate::agent) fn tell_fleet(&mut self, sha256: Sha256, code: &str) {
+        let Some(fleet) = self.fleet.as_deref_mut() else { return };
+        // Only what it came to last through the fleet is a matter of the fleet.
+        if fleet.came.last().is_none_or(|came| came.sha256 != sha256) {
+            return;
+        }
+        fleet.host.failed_later(Code::new(code));
+        if let Err(e) = fleet.keep(&mut self.store) {
+            tracing::error!(
+                event = "state.unwritable",
+                error = chain(&e),
+                "the fleet is told of it after the next pass"
+            );
+        }
+        fleet.wakes = Timestamp::now();
     }
 
     /// Tells the history what it does not know yet: another state of a rollout, something that somebody should look at.

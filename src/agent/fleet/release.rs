@@ -19,7 +19,6 @@ use crate::fleet::host::{Denied, Learned, Running as Runs};
 use crate::fleet::store::{Request, What};
 use crate::restart::RestartDriver;
 use crate::state::Record;
-use crate::trust::manifest::Release;
 use crate::trust::{self, Choice, Chosen, Manifest, Policy, Refused, TrustedKeys};
 use crate::verify::Verified;
 
