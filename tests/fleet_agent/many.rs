@@ -294,13 +294,15 @@ fn crashes(fleet: &mut Many<'_>, rollout: &str, release: &str, before: &str) {
     assert_eq!(fleet.look(&head).by_host.len() as u64, hit, "somebody began after the halt");
 }
 
-/// One host in ten cannot run it.
+/// One host in ten cannot run it: that stops the rollout, or its first step never passes.
 fn weak(fleet: &mut Many<'_>, rollout: &str, release: &str) {
     let head = fleet.head(rollout, release, |_| {});
-    let seen = fleet.until(&head, "a release that fails on one host in ten", |seen| {
-        seen.halted && seen.with("-b") + seen.with("-o") == seen.by_host.len() as u64
+    fleet.until(&head, "a release that fails on one host in ten", |seen| {
+        let (bad, ended) = (seen.with("-b"), seen.with("-b") + seen.with("-o"));
+        ended == seen.by_host.len() as u64 && (seen.halted || bad * 20 > ended)
     });
-    assert!(seen.with("-b") >= 3 && seen.by_host.len() < fleet.hosts.len(), "{}", seen.said());
+    let seen = fleet.rest(&head, "the end of it");
+    assert!(seen.by_host.len() < fleet.hosts.len() / 2, "{}", seen.said());
     fleet.next(&head, |head| head.state = Phase::Aborted);
 }
 
