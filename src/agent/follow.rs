@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use fetchd_fetchers::{AssetName, Release};
 
+use super::line::note;
 use super::outcome::PassFailure;
 use super::wanted::Wanted;
+use crate::checkpoint::Checkpoint;
 use crate::clock::Timestamp;
 use crate::failure::Exit;
 use crate::fetch::{Attend, SiblingJob, Source, Worker};
-use crate::state::{Record, StateError, Store};
+use crate::state::{Event, Record, StateError, Store};
 use crate::trust::{Refused, Trust, TrustedKeys};
 
 /// Who asks for the files beside the pointer, and what waits meanwhile.
@@ -107,6 +109,20 @@ impl Wanted {
     pub(super) fn keys_expired(&self, record: &Record, now: Timestamp) -> bool {
         self.keys.as_ref().is_some_and(|keys| keys.expired(latest(record, now)).is_some())
     }
+}
+
+/// A key set that follows what is trusted: kept and recorded.
+pub(super) fn accept(store: &mut Store, now: Timestamp, keys: &TrustedKeys, bytes: &[u8]) -> Result<(), PassFailure> {
+    store.keep_keys(keys.version(), bytes)?;
+    Checkpoint::KeysKept.reached();
+    // What was lost and is fetched again raises nothing.
+    store.update(|record| record.keys_version = record.keys_version.max(keys.version()))?;
+    let (version, epoch) = (keys.version(), keys.epoch());
+    let message = format!("key set {version} is trusted now");
+    tracing::info!(event = "keys.accepted", version, epoch, "{message}");
+    let event = Event::new(now, "keys.accepted").message(message);
+    note(store, &event.detail("version", version).detail("epoch", epoch));
+    Ok(())
 }
 
 fn next_keys(keys: &TrustedKeys, release: &Release, source: &Source, deadline: Duration) -> Option<SiblingJob> {

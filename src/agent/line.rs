@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use fetchd_fetchers::Revision;
 use semver::Version;
 
-use super::follow::Asking;
+use super::follow::{Asking, accept};
 use super::outcome::{Outcome, PassFailure, named};
 use super::waiting::Installing;
 use super::wanted::{Found, Running, Wanted, on_hold};
@@ -471,21 +471,7 @@ impl Line {
     }
 }
 
-/// A key set that follows what is trusted: kept and recorded.
-pub(super) fn accept(store: &mut Store, now: Timestamp, keys: &TrustedKeys, bytes: &[u8]) -> Result<(), PassFailure> {
-    store.keep_keys(keys.version(), bytes)?;
-    Checkpoint::KeysKept.reached();
-    // What was lost and is fetched again raises nothing.
-    store.update(|record| record.keys_version = record.keys_version.max(keys.version()))?;
-    let (version, epoch) = (keys.version(), keys.epoch());
-    let message = format!("key set {version} is trusted now");
-    tracing::info!(event = "keys.accepted", version, epoch, "{message}");
-    let event = Event::new(now, "keys.accepted").message(message);
-    note(store, &event.detail("version", version).detail("epoch", epoch));
-    Ok(())
-}
-
-fn note(store: &Store, event: &Event) {
+pub(super) fn note(store: &Store, event: &Event) {
     if let Err(e) = store.history().append(event) {
         tracing::warn!(event = "history.unwritable", error = chain(&e), "a line of the history was lost");
     }

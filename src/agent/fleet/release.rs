@@ -7,7 +7,8 @@ use semver::Version;
 
 use super::kept::{Came, remember};
 use super::{Fleet, Membership};
-use crate::agent::line::{Ask, Line, accept};
+use crate::agent::follow::accept;
+use crate::agent::line::{Ask, Line};
 use crate::agent::outcome::{Outcome, PassFailure, named};
 use crate::agent::wanted::{Found, Running, Wanted};
 use crate::clock::Timestamp;
