@@ -265,26 +265,6 @@ const VERBS: &[Verb] = &[
         also: &[],
     },
     Verb {
-        name: "fleet",
-        about: "Roll a release out in stages over a bucket",
-        long: "Hosts, operators and stewards meet in a bucket and nowhere else: there is no server.",
-        example: "fetchd fleet doctor --store s3://fleet/web?region=eu-central-1",
-        group: Some("Release"),
-        json: false,
-        also: &[],
-    },
-    Verb {
-        name: "fleet doctor",
-        about: "Find out what a store can do, and write it down for its hosts",
-        long: "Tries below `probe/` what a fleet needs: writes that happen once, replacements under a condition, with \
-               several writers at the same time; removes what it made; and writes `caps.json`. Many servers that speak S3 \
-               take a condition and do not look at it: leases and a second operator are refused there.",
-        example: "fetchd fleet doctor --store s3://fleet/web?region=eu-central-1",
-        group: None,
-        json: true,
-        also: &[],
-    },
-    Verb {
         name: "inspect",
         about: "Print what a bundle, a manifest, a signature or a key says, believing none of it",
         long: "",

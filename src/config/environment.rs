@@ -11,8 +11,8 @@ use super::value::Given;
 /// The variable that names the configuration file.
 pub const FILE: &str = "FETCHD_CONFIG";
 
-/// Variables that belong to the process protocol, not to the configuration.
-pub const PROTOCOL: [&str; 13] = [
+/// Variables that belong to the process protocol or to one command, not to the configuration.
+pub const PROTOCOL: [&str; 14] = [
     "FETCHD_PROTO",
     "FETCHD_ROLE",
     "FETCHD_GENERATION",
@@ -26,6 +26,7 @@ pub const PROTOCOL: [&str; 13] = [
     "FETCHD_STATE_FD",
     "FETCHD_RESUME_FAILED",
     "FETCHD_KEY_PASSWORD",
+    "FETCHD_FLEET_STORE",
 ];
 
 const PREFIX: &str = "FETCHD_";

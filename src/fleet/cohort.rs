@@ -56,6 +56,11 @@ impl HostId {
         }
     }
 
+    /// Whether it says `ok` in a try of a rollout where only a share of the hosts, from 0 to 1, does.
+    pub fn says_ok(self, rollout: &str, attempt: u16, share: f64) -> bool {
+        share >= 1.0 || self.chance(&format!("ok\0{rollout}\0{attempt}")) < share
+    }
+
     /// A number that depends on the host and on `what` alone, from 0 to below 1: jitter that a test can repeat.
     pub fn chance(self, what: &str) -> f64 {
         self.position(&format!("chance\0{what}"))

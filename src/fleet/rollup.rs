@@ -51,7 +51,7 @@ pub struct Rollup {
 pub struct Count {
     /// Started, whatever became of them.
     pub started: u64,
-    /// Of these: well.
+    /// Of these: well. Where only a sample says so, the others are taken to be as well as those.
     pub ok: u64,
     /// Of these: bad.
     pub bad: u64,

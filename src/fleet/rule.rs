@@ -225,18 +225,12 @@ pub fn passed(head: &Head, rollup: &Rollup, place: Place, now: Timestamp) -> Res
     if count.started < needed {
         return Err(NotPassed::Few { started: count.started, needed });
     }
-    let lacking = count.started.saturating_sub(sampled(head, &count));
+    let well = count.ok.min(count.started.saturating_sub(count.failed()));
+    let lacking = count.started.saturating_sub(well);
     #[allow(clippy::cast_precision_loss, reason = "a number of hosts")]
     let well = (count.started - lacking) as f64 >= head.gate.ok_share * count.started as f64;
     let one_of_few = count.started < FEW_HOSTS && lacking <= 1;
     if well || one_of_few { Ok(()) } else { Err(NotPassed::Unwell { ok: count.ok, started: count.started }) }
-}
-
-/// How many are well, where only a sample says so: never more than those that are not known to be bad.
-fn sampled(head: &Head, count: &Count) -> u64 {
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "of hosts")]
-    let scaled = if head.ok_sample > 0.0 { (count.ok as f64 / head.ok_sample).round() as u64 } else { count.started };
-    scaled.min(count.started.saturating_sub(count.failed()))
 }
 
 /// The place after one: the first of the next ring after the last of one.

@@ -67,6 +67,8 @@ pub struct Steward {
     /// The highest state that was verified.
     seq: u64,
     shards: Vec<Shard>,
+    /// Until then nobody was heard, as far as it knows, by the store's clock.
+    heard: Timestamp,
     /// The roll-up as it was read or written last.
     rollup: Option<Arc<Rollup>>,
     rollup_tag: Option<Tag>,
@@ -143,6 +145,7 @@ impl Steward {
             tag: None,
             seq: 0,
             shards: Vec::new(),
+            heard: Timestamp(0),
             rollup: None,
             rollup_tag: None,
             written: None,
@@ -190,9 +193,10 @@ impl Steward {
         Outcome { rollup: self.rollup.clone(), halted: self.latched, trouble: self.trouble.clone() }
     }
 
-    /// Whether it has one of the posts.
-    pub fn serves(&self) -> bool {
-        self.post.is_some()
+    /// Whether it has one of the posts at `now`, by its own clock.
+    pub fn serves(&self, now: Timestamp) -> bool {
+        let later = Clock { local: now, ahead: self.ahead }.later();
+        self.post.as_ref().is_some_and(|post| later < post.slot.until)
     }
 
     fn clock(&self) -> Clock {

@@ -49,9 +49,10 @@ impl Said {
         self.bad.is_some() || self.ok || (self.started.is_some() && !self.declined)
     }
 
-    /// Whether it has been silent for longer than `deadline_s` at `now`.
-    pub fn is_overdue(&self, deadline_s: u64, now: Timestamp) -> bool {
-        let since = |(_, at): (Place, Timestamp)| now.0.saturating_sub(at.0) > deadline_s;
+    /// Whether it has been silent for longer than `deadline_s` at `now`, of the time after `heard`: from then on whoever
+    /// had something to say could.
+    pub fn is_overdue(&self, deadline_s: u64, now: Timestamp, heard: Timestamp) -> bool {
+        let since = |(_, at): (Place, Timestamp)| now.0.saturating_sub(at.max(heard).0) > deadline_s;
         !self.is_final() && self.started.is_some_and(since)
     }
 }
@@ -163,7 +164,11 @@ mod tests {
         assert_eq!((until(41).started, until(41).bad, until(30).bad, until(6).started), (3, 1, 0, 1));
         assert_eq!(tally.shard(&[HostId::named("a")], Timestamp(99)).bad, 0, "excluded");
         assert_eq!(tally.hosts().filter(|(_, said)| said.twice).count(), 1);
-        let silent = |now| tally.hosts().filter(|(_, said)| said.is_overdue(30, Timestamp(now))).count();
+        let silent = |now| tally.hosts().filter(|(_, said)| said.is_overdue(30, Timestamp(now), Timestamp(0))).count();
         assert_eq!((silent(36), silent(71)), (1, 2));
+        assert!(
+            tally.hosts().all(|(_, said)| !said.is_overdue(30, Timestamp(99), Timestamp(70))),
+            "the store was away"
+        );
     }
 }

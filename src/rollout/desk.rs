@@ -198,7 +198,7 @@ impl<'a> Desk<'a> {
         Ok(found.map(|(file, _)| Caps::read(&file)).transpose()?)
     }
 
-    /// What a host has said of itself, as JSON.
+    /// A small object that nobody signs, as JSON: what a host has said of itself.
     pub fn inventory(&mut self, key: &str) -> Result<Option<serde_json::Value>, RolloutError> {
         let found = self.get(key, SMALL)?;
         Ok(found.and_then(|(body, _)| serde_json::from_slice(&body).ok()))

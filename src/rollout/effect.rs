@@ -114,7 +114,7 @@ impl Effect {
             None => "0".to_owned(),
         };
         let pair = |at| format!("{} → {}", amount(self.before.as_ref(), at), amount(Some(&self.after), at));
-        lines.push(format!("  may start by now {}, within 1 h {}, within 24 h {} (hosts)", pair(0), pair(1), pair(2)));
+        lines.push(format!("  hosts    may start now: {}, within 1 h: {}, within 24 h: {}", pair(0), pair(1), pair(2)));
         if matches!(self.after.state, Phase::Running | Phase::Paused | Phase::Halted) {
             lines.extend(self.table());
         }

@@ -9,8 +9,10 @@ use super::hosts::{self, Host};
 use super::{Desk, RolloutError};
 use crate::clock::Timestamp;
 use crate::fleet::cohort::HostId;
+use crate::fleet::evidence::Place;
 use crate::fleet::head::Head;
 use crate::fleet::plan::{Phase, is_host};
+use crate::fleet::rollup::Rollup;
 use crate::fleet::rule::{self, NotPassed};
 
 /// Figures older than that let nothing start, in seconds.
@@ -113,19 +115,7 @@ pub fn explain(desk: &mut Desk<'_>, head: &Head, asked: &str) -> Result<Explaine
         Some(turn) => {
             let open = rule::opens(head, rollup.as_ref(), turn.place);
             if open.is_none() {
-                let before = rule::before(head, turn.place);
-                let why = before.zip(rollup.as_ref()).and_then(|(before, rollup)| {
-                    rule::passed(head, rollup, before, now).err().map(|not| not_passed(not))
-                });
-                let manual = head.steps_of(usize::from(turn.place.ring))[usize::from(turn.place.step)].manual;
-                block(
-                    "gate",
-                    match why {
-                        _ if manual => "its step opens when somebody promotes it".to_owned(),
-                        Some(why) => format!("the step before its own has not passed: {why}"),
-                        None => "the step before its own has not passed, as far as stewards have said".to_owned(),
-                    },
-                );
+                block("gate", gate(head, rollup.as_ref(), turn.place, now));
             } else if let Some(at) = earliest.filter(|at| now < *at) {
                 block("turn", format!("its turn comes at {at}"));
             }
@@ -184,6 +174,23 @@ fn leases(
         });
     }
     Ok(())
+}
+
+/// What the step before this one, or one before that, still lacks.
+fn gate(head: &Head, rollup: Option<&Rollup>, place: Place, now: Timestamp) -> String {
+    if head.steps_of(usize::from(place.ring))[usize::from(place.step)].manual {
+        return "its step opens when somebody promotes it".to_owned();
+    }
+    let Some(rollup) = rollup else { return "no steward has counted yet, so no step has passed".to_owned() };
+    let missing = |at: &Place| rollup.step(*at).is_none_or(|count| count.passed_at.is_none());
+    let Some(at) = rule::places(head).take_while(|at| *at < place).find(missing) else {
+        return "it has not opened yet".to_owned();
+    };
+    let (ring, step) = (&head.rings[usize::from(at.ring)].name, at.step + 1);
+    match rule::passed(head, rollup, at, now) {
+        Err(why) => format!("step {step} of ring `{ring}` has not passed: {}", not_passed(why)),
+        Ok(()) => format!("step {step} of ring `{ring}` has passed, and no steward has said so yet"),
+    }
 }
 
 fn not_passed(not: NotPassed) -> String {

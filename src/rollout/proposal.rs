@@ -54,6 +54,11 @@ impl Proposal {
             let message = format!("`{}` was withdrawn by its publisher", start.release);
             return Err(RolloutError::phase(message, "publish a newer one"));
         }
+        if let Some(expired) = described.expires.filter(|expires| *expires <= desk.now()) {
+            let message =
+                format!("the manifest of `{}` has expired at {expired}: no host would take it", start.release);
+            return Err(RolloutError::phase(message, "publish it again, under another `--id`"));
+        }
         if let Some(before) = before.as_ref().filter(|before| goes_on(&before.head) && !supersede) {
             let message = format!("the rollout `{}` of {} still goes on", before.head.rollout, before.head.release);
             let hint = "`fetchd fleet finish` or `abort` ends it; `--supersede` begins this one all the same";
@@ -88,13 +93,16 @@ impl Proposal {
         let after = change.apply(desk, &before)?;
         // What makes it no faster is possible without the manifest: a pause must not wait for a key.
         let faster = matches!(change, Change::Promote | Change::SkipStep);
-        if faster || (desk.offline.is_some() && !matches!(change, Change::Pause | Change::Abort)) {
+        if faster || (desk.offline.is_some() && matches!(change, Change::Resume { .. })) {
             let described = desk.release(&after.release)?;
-            let within = bounds::within(&after, &described.bounds);
             // A way back has bounds of its own.
-            within.or_else(|refused| {
-                if after.base.is_empty() { Err(refused) } else { bounds::within(&after, &bounds::EMERGENCY) }
-            })?;
+            let back = || if after.base.is_empty() { None } else { bounds::within(&after, &bounds::EMERGENCY).ok() };
+            if let Err(refused) = bounds::within(&after, &described.bounds)
+                && back().is_none()
+            {
+                let hint = "wait until the step has been open for as long as its release asks for";
+                return Err(if faster { refused.hint(hint) } else { refused }.into());
+            }
         }
         Proposal::new(desk, Some(before), after, good_for)
     }
@@ -105,7 +113,12 @@ impl Proposal {
         mut after: Head,
         good_for: Duration,
     ) -> Result<Proposal, RolloutError> {
-        after.seq = before.as_ref().map_or(0, |before| before.head.seq).saturating_add(1);
+        let last = match &before {
+            Some(before) => before.head.seq,
+            None => last(desk)?,
+        };
+        // More than what hosts have seen already, where somebody has removed the head.
+        after.seq = after.seq.max(last).saturating_add(1);
         after.nonce = nonce()?;
         after.valid_until = desk.now().max(after.t0).plus(good_for);
         after.payload()?;
@@ -198,6 +211,14 @@ impl Proposal {
         }
         notes
     }
+}
+
+/// The highest number of which there is a copy; 0 = none.
+fn last(desk: &mut Desk<'_>) -> Result<u64, RolloutError> {
+    let copies = desk.keys(&desk.names.rollouts(), 100_000)?;
+    let number =
+        |(key, _): &(String, crate::clock::Timestamp)| key.rsplit_once("/plan-")?.1.strip_suffix(".json")?.parse().ok();
+    Ok(copies.iter().filter_map(number).max().unwrap_or(0))
 }
 
 fn allowed(head: &Head, running: &Described, to: &Version) -> Result<(), RolloutError> {

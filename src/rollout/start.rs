@@ -24,6 +24,8 @@ pub struct Start {
     pub at: Option<Timestamp>,
     /// The rollout's name; `None` = one with the day in it.
     pub rollout: Option<String>,
+    /// The highest number that hosts have seen, where nothing in the bucket says so; else 0.
+    pub at_least_seq: u64,
 }
 
 /// The most hosts whose labels are read to count the hosts of a ring.
@@ -44,7 +46,7 @@ pub(super) fn head(desk: &mut Desk<'_>, start: &Start, before: Option<&Head>) ->
         v: 1,
         product: desk.names.product().to_owned(),
         channel: desk.names.channel().to_owned(),
-        seq: 0,
+        seq: start.at_least_seq,
         nonce: String::new(),
         valid_until: now,
         rollout,

@@ -94,7 +94,7 @@ impl Site {
 fn asked(release: &str, plan: &str) -> Start {
     let plan = Plan::named(plan).unwrap();
     let (salt, at, rollout) = (None, None, None);
-    Start { release: release.to_owned(), plan, base: Vec::new(), hosts: Some(100), salt, at, rollout }
+    Start { release: release.to_owned(), plan, base: Vec::new(), hosts: Some(100), salt, at, rollout, at_least_seq: 0 }
 }
 
 fn resume(ack: Option<&str>) -> Change {
@@ -141,6 +141,20 @@ fn a_rollout_goes_from_its_start_to_its_end() {
     // Every signed state has its copy.
     let copies = site.store.keys(&format!("{}r-2027-01-15-1/", site.names.rollouts()));
     assert_eq!(copies.len() as u64, aborted.seq + 1, "{copies:?}");
+}
+
+#[test]
+fn a_head_that_was_removed_is_followed_by_one_with_a_higher_number() {
+    let site = Site::new();
+    site.start("1.1.0", "default").unwrap();
+    site.change(after(1), &Change::Renew).unwrap();
+    site.store.lose(&site.names.head());
+    assert_eq!(site.start("1.1.0", "default").unwrap().head.seq, 3, "its copies say how far it was");
+    site.store.lose_all();
+    site.release("1.1.0", &profile::bounds("default").unwrap());
+    let start = Start { at_least_seq: 40, ..asked("1.1.0", "default") };
+    let head = site.at(T0, |desk| Proposal::start(desk, &start, false, GOOD_FOR).unwrap().after);
+    assert_eq!(head.seq, 41, "as the operator says");
 }
 
 #[test]
@@ -323,7 +337,12 @@ fn only_what_is_old_and_over_is_removed() {
         site.store.set(&site.names.rollup(&rollout), b"{}".to_vec());
         site.store.clone().ask(Request::Report { rollout, shard, host, report, body: Vec::new() });
     }
+    // Another product has a rollout of that name as long as this one stands here.
+    let other = Names::new("p", "api", "beta").unwrap().head();
+    site.store.set(&other, b"{\"rollout\":\"r-old\"}".to_vec());
     let month = Duration::from_secs(30 * 86_400);
+    site.at(after(31 * 24), |desk| assert_eq!(gc::old(desk, month).unwrap(), []));
+    site.store.lose(&other);
     site.at(after(29 * 24), |desk| assert_eq!(gc::old(desk, month).unwrap(), []));
     site.at(after(31 * 24), |desk| {
         let old = gc::old(desk, month).unwrap();
@@ -351,6 +370,16 @@ fn plans_are_as_long_as_they_say() {
 }
 
 #[test]
+fn the_plan_and_the_bounds_of_the_guide_are_read() {
+    let guide = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/fleet.md")).unwrap();
+    let mut blocks = guide.split("```toml\n").skip(1).map(|rest| rest.split_once("```").unwrap().0);
+    let bounds: Bounds = toml::from_str(blocks.next().unwrap()).unwrap();
+    assert_eq!(bounds, profile::bounds("default").unwrap());
+    let plan = Plan::parse(blocks.next().unwrap()).unwrap();
+    assert_eq!((plan.steps.len(), plan.rings.len(), plan.windows.len(), plan.poll_s.open), (3, 2, 1, 300));
+}
+
+#[test]
 fn the_effect_says_how_many_hosts_come_when() {
     let site = Site::new();
     site.start("1.1.0", "default").unwrap();
@@ -361,6 +390,6 @@ fn the_effect_says_how_many_hosts_come_when() {
         assert!((before.eligible[0] - 1.0).abs() < 0.01 && before.eligible[2] > 50.0, "{:?}", before.eligible);
         assert_eq!(proposal.effect.after.eligible, [0.0; 3]);
         let lines = proposal.effect.lines().join("\n");
-        assert!(lines.contains("state    running → paused") && lines.contains("now 1 → 0"), "{lines}");
+        assert!(lines.contains("state    running → paused") && lines.contains("now: 1 → 0"), "{lines}");
     });
 }

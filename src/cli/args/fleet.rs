@@ -1,4 +1,4 @@
-//! The commands with which an operator rolls a release out.
+//! The commands of `fetchd fleet`.
 
 use super::Verb;
 
@@ -11,11 +11,51 @@ const fn verb(name: &'static str, about: &'static str, long: &'static str, examp
 
 /// One after the other as they are needed.
 pub(super) const VERBS: &[Verb] = &[
+    Verb {
+        name: "fleet",
+        about: "Roll a release out in stages over a bucket",
+        long: "Hosts, operators and stewards meet in a bucket and nowhere else: there is no server.",
+        example: "fetchd fleet doctor --store s3://fleet/web?region=eu-central-1",
+        group: Some("Release"),
+        json: false,
+        also: &[],
+    },
+    Verb {
+        name: "fleet doctor",
+        about: "Find out what a store can do, and write it down for its hosts",
+        long: "Tries below `probe/` what a fleet needs: writes that happen once, replacements under a condition, with \
+               several writers at the same time; removes what it made; and writes `caps.json`. Many servers that speak S3 \
+               take a condition and do not look at it: leases and a second operator are refused there.",
+        example: "fetchd fleet doctor --store s3://fleet/web?region=eu-central-1",
+        group: None,
+        json: true,
+        also: &[],
+    },
+    Verb {
+        name: "fleet status",
+        about: "Show how a rollout stands: steps, hosts, what failed and what happens next",
+        long: "Reads the bucket and writes nothing. Bars: `#` well, `+` under way, `!` bad or silent, `.` not started.",
+        example: "fetchd fleet status --store s3://fleet/web --product web --fleet-key rollout.pub --watch",
+        group: None,
+        json: true,
+        also: &["product", "channel"],
+    },
+    Verb {
+        name: "fleet serve",
+        about: "Serve a page that shows how a rollout stands, and keeps itself up to date",
+        long: "On loopback, without a password, and read-only. `/view.json` has the same for programs, `/metrics` for \
+               Prometheus. The bucket is asked when somebody looks, and at most every 3 s however many do. Ends on SIGTERM \
+               and SIGINT.",
+        example: "fetchd fleet serve --store s3://fleet/web --product web --fleet-key rollout.pub",
+        group: None,
+        json: true,
+        also: &["product", "channel"],
+    },
     verb(
         "fleet init",
         "Look whether a bucket can hold a fleet, and make its online key",
         "Changes nothing in the bucket: a head is there from the first `fleet start` on. Prints what hosts are given.",
-        "fetchd fleet init --product web --make-key --rollout-key rollout.key --rollout-pub rollout.pub",
+        "fetchd fleet init --product web --make-key",
     ),
     Verb {
         also: &["product", "channel", "key", "target_check"],
@@ -102,24 +142,24 @@ pub(super) const VERBS: &[Verb] = &[
         "fleet hosts",
         "List the hosts of a rollout, worst first",
         "",
-        "fetchd fleet hosts --product web --rollout-pub rollout.pub --state bad",
+        "fetchd fleet hosts --product web --fleet-key rollout.pub --state bad",
     ),
     verb(
         "fleet explain",
         "Say which step a host belongs to, when its turn is, and what keeps it from starting",
         "HOST is a name or an id. What only the host knows is not seen from here: its own holds, its clock.",
-        "fetchd fleet explain --product web --rollout-pub rollout.pub web-1",
+        "fetchd fleet explain --product web --fleet-key rollout.pub web-1",
     ),
     verb(
         "fleet steward",
         "Count what the hosts have reported, once",
         "What a host with `fleet.steward` does by itself; for a fleet without one, from a timer or CI.",
-        "fetchd fleet steward --once --product web --rollout-pub rollout.pub",
+        "fetchd fleet steward --once --product web --fleet-key rollout.pub",
     ),
     verb(
         "fleet gc",
         "Remove the evidence of rollouts that are over",
         "Of rollouts other than the current one, of which nothing was written for as long as `--older` says. Plans stay.",
-        "fetchd fleet gc --product web --rollout-pub rollout.pub --older 30d --dry-run",
+        "fetchd fleet gc --product web --fleet-key rollout.pub --older 30d --dry-run",
     ),
 ];

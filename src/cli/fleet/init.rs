@@ -26,7 +26,7 @@ pub(super) fn init(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported
         Some(key) => KeySet::new(vec![key.clone()], 1)?,
         None => {
             let message = "there is no online key yet".to_owned();
-            let hint = "make one with `--make-key`, or give `--rollout-pub KEY`".to_owned();
+            let hint = "make one with `--make-key`, or give `--fleet-key KEY`".to_owned();
             return Err(Failed::Usage { message, hint }.into());
         }
     };
@@ -86,7 +86,7 @@ fn file<'a>(matches: &'a ArgMatches, id: &str) -> Option<&'a Path> {
 /// Makes the online key.
 fn made(matches: &ArgMatches) -> Result<PublicKey, Reported> {
     let secret = file(matches, "rollout-key").unwrap_or(Path::new("rollout.key"));
-    let public = matches.get_one::<String>("rollout-pub").map_or(Path::new("rollout.pub"), Path::new);
+    let public = file(matches, "public-key").unwrap_or(Path::new("rollout.pub"));
     for path in [secret, public] {
         if path.symlink_metadata().is_ok() {
             let message = format!("`{}` exists already", path.display());
@@ -107,7 +107,7 @@ fn made(matches: &ArgMatches) -> Result<PublicKey, Reported> {
 }
 
 fn known(matches: &ArgMatches) -> Result<Option<PublicKey>, Reported> {
-    if let Some(key) = public_keys(matches, "rollout-pub")?.into_iter().next() {
+    if let Some(key) = public_keys(matches, "fleet-key")?.into_iter().next() {
         return Ok(Some(key));
     }
     file(matches, "rollout-key").map(|path| signing_key(path).map(|key| key.public().clone())).transpose()

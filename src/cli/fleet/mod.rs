@@ -6,9 +6,12 @@ mod doctor;
 mod gc;
 mod init;
 mod look;
+mod looked;
 mod open;
 mod plan;
 mod publish;
+mod serve;
+mod status;
 mod steward;
 
 use clap::ArgMatches;
@@ -41,6 +44,8 @@ pub(super) const DISPATCH: &[(&str, Act)] = &[
     ("fleet explain", look::explain),
     ("fleet steward", steward::steward),
     ("fleet gc", gc::gc),
+    ("fleet status", status::status),
+    ("fleet serve", serve::serve),
 ];
 
 /// The variable that stands for `--store`.

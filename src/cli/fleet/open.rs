@@ -57,14 +57,14 @@ impl Opened {
         for path in given {
             keys.push(signing_key(path)?);
         }
-        let mut online = public_keys(matches, "rollout-pub")?;
+        let mut online = public_keys(matches, "fleet-key")?;
         if online.is_empty() {
             online.extend(keys.iter().map(|key| key.public().clone()));
         }
         if online.is_empty() {
             return Err(missing(
                 "it is not known who may sign rollouts",
-                "give `--rollout-pub KEY`, the public half of the online key",
+                "give `--fleet-key KEY`, the public half of the online key",
             ));
         }
         let offline = if settings.list("key").is_empty() { None } else { Some(config::key_set(&settings)?) };

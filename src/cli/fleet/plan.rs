@@ -7,7 +7,7 @@ use crate::cli::release::Day;
 use crate::cli::{Failed, Out};
 use crate::clock::Timestamp;
 use crate::failure::{Exit, Reported};
-use crate::fleet::plan::{self, Lease, Match, Ring, Window};
+use crate::fleet::plan::{self, Lease, Match, Ring, Step, Window};
 use crate::rollout::{Plan, Proposal, Start};
 use crate::units::parse_duration;
 
@@ -26,7 +26,12 @@ fn asked(matches: &ArgMatches, release: &str) -> Result<Start, Reported> {
     let text = |id: &str| matches.get_one::<String>(id).cloned();
     let all = |id: &str| matches.get_many::<String>(id).unwrap_or_default().cloned().collect::<Vec<String>>();
     let mut plan = Plan::open(&text("plan").unwrap_or_default())?;
-    let rings = all("ring").iter().map(|text| ring(text)).collect::<Result<Vec<Ring>, Reported>>()?;
+    let mut rings = all("ring").iter().map(|text| ring(text)).collect::<Result<Vec<Ring>, Reported>>()?;
+    for ring in rings.iter_mut().filter(|ring| ring.matches.labels.is_empty() && !ring.matches.hosts.is_empty()) {
+        // A few hosts by name come all at once, and are watched as long as the first step is.
+        let bake_s = plan.steps.first().map_or(0, |step| step.bake_s);
+        ring.steps = Some(vec![Step { pct: 100.0, not_before: None, ramp_s: 0, bake_s, manual: false }]);
+    }
     // Before those of the plan, of which the last may be everybody.
     plan.rings.splice(0..0, rings);
     for given in all("window") {
@@ -43,6 +48,7 @@ fn asked(matches: &ArgMatches, release: &str) -> Result<Start, Reported> {
         salt: text("salt"),
         at: matches.get_one::<Day>("at").and_then(|day| day.from(Timestamp::now())),
         rollout: text("rollout"),
+        at_least_seq: matches.get_one("at-least-seq").copied().unwrap_or(0),
     })
 }
 

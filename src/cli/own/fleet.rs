@@ -1,8 +1,10 @@
 //! What the commands of `fetchd fleet` take.
 
-use clap::{Arg, ArgAction, Command};
+use std::net::SocketAddr;
 
-use super::{switch, text};
+use clap::{Arg, ArgAction, Command, value_parser};
+
+use super::{file, switch, text};
 
 pub(super) fn add(command: Command, verb: &str) -> Command {
     match verb {
@@ -18,11 +20,50 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
                     ),
             )
             .arg(switch("dry-run", "Try everything, and write no caps.json")),
+        "fleet status" => command
+            .arg(store())
+            .arg(fleet_key())
+            .arg(switch("watch-rollout", "Go on, and print every change").long("watch"))
+            .arg(
+                file("html", "FILE", "Write the page as one file that needs nothing beside it, and print nothing")
+                    .conflicts_with_all(["watch-rollout", "prometheus", "json"]),
+            )
+            .arg(
+                switch("prometheus", "Print metrics in Prometheus's text format")
+                    .conflicts_with_all(["watch-rollout", "json"]),
+            ),
+        "fleet serve" => command
+            .arg(store())
+            .arg(fleet_key())
+            .arg(
+                text("page-listen", "ADDRESS", "Where the page is")
+                    .long("listen")
+                    .value_parser(value_parser!(SocketAddr))
+                    .default_value("127.0.0.1:8088"),
+            )
+            .arg(switch("listen-anyway", "Let others reach the page too, though it has no password"))
+            .arg(
+                text("page-host", "NAME", "Another name that browsers call it by, with its port: `fleet.example.com`")
+                    .long("host")
+                    .action(ArgAction::Append)
+                    .long_help(
+                        "Another value of the header `Host` that is answered: the name behind a proxy, say. A request with \
+                         any other name is refused, so that a page elsewhere whose name is made to point here reads \
+                         nothing.",
+                    ),
+            ),
         #[cfg(feature = "fleet")]
         _ => super::rollout::add(command, verb),
         #[cfg(not(feature = "fleet"))]
         _ => command,
     }
+}
+
+/// Whose word counts about rollouts.
+fn fleet_key() -> Arg {
+    text("fleet-key", "KEY", "A public key that may sign the rollout, or its file")
+        .action(ArgAction::Append)
+        .required(true)
 }
 
 /// Where the fleet is.

@@ -10,10 +10,11 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
     let command = command.arg(store());
     match verb {
         "fleet init" => command
-            .arg(switch("make-key", "Make a key pair: --rollout-key and --rollout-pub are where it goes"))
+            .arg(switch("make-key", "Make a key pair: --rollout-key and --public-key say where"))
             .arg(switch("no-password", "Do not encrypt the secret key").requires("make-key"))
             .arg(rollout_key())
-            .arg(rollout_pub()),
+            .arg(file("public-key", "FILE", "Where the public key goes").default_value("rollout.pub"))
+            .arg(fleet_key()),
         "fleet publish" => publish(command),
         "fleet start" => changing(planned(
             command
@@ -71,15 +72,15 @@ fn rollout_key() -> Arg {
     file("rollout-key", "FILE", "The online secret key, which signs rollouts").action(ArgAction::Append)
 }
 
-fn rollout_pub() -> Arg {
-    several("rollout-pub", "KEY", "A public key that may have signed what is there, or its file").long_help(
+fn fleet_key() -> Arg {
+    several("fleet-key", "KEY", "A public key that may have signed what is there, or its file").long_help(
         "A public key that may have signed what is there, or its file. Without it that is the key of `--rollout-key`.",
     )
 }
 
 /// What looks at a rollout.
 fn reading(command: Command) -> Command {
-    command.arg(rollout_key()).arg(rollout_pub())
+    command.arg(rollout_key()).arg(fleet_key())
 }
 
 /// What changes one.
@@ -108,7 +109,7 @@ fn planned(command: Command) -> Command {
         .arg(several("ring", "RING", "A ring before all others: `canary,host=web-1` or `eu,az=eu-1,delay=24h`").long_help(
             "A ring before all others, in the order given: its name, then with commas between `LABEL=VALUE` of its hosts, \
              `host=NAME`, `count=N` (how many it has), `min=N` (its first step has so many at least) and `delay=DURATION` \
-             (after the ring before). A bad host of a ring called `canary` halts the rollout at once.",
+             (after the ring before). Hosts that are named come all at once. A bad host of a ring called `canary` halts the rollout at once.",
         ))
         .arg(several("base", "ID", "A release that hosts may come from [default: any that the manifest lets]"))
         .arg(text("lease", "GROUP:SLOTS", "How many hosts of a group may switch at a time: `{az}:2`").long_help(
@@ -118,6 +119,10 @@ fn planned(command: Command) -> Command {
         .arg(several("window", "WINDOW", "When hosts may switch, UTC: `mon,tue 22:00-04:00`"))
         .arg(text("at", "TIME", "When it begins [default: now]").value_parser(values::day))
         .arg(text("salt", "TEXT", "Sorts the hosts; the same one sorts them alike [default: the release]"))
+        .arg(
+            text("at-least-seq", "N", "The number that hosts have seen, where somebody has emptied the bucket")
+                .value_parser(value_parser!(u64)),
+        )
         .arg(text("rollout", "NAME", "What it is called [default: the day, and a number]"))
 }
 

@@ -20,9 +20,7 @@ impl Host {
             Switched::Well => {
                 self.now_runs(&begun);
                 self.memory.well = Some(begun.clone());
-                if self.me.id.chance(&format!("ok\0{}\0{}", begun.rollout, begun.attempt)) * 1000.0
-                    < f64::from(begun.ok_sample)
-                {
+                if self.me.id.says_ok(&begun.rollout, begun.attempt, f64::from(begun.ok_sample) / 1000.0) {
                     self.owe(&begun, State::Ok);
                 }
             }
@@ -124,9 +122,10 @@ impl Host {
         }
     }
 
+    /// Again soon, in four minutes at most: who is silent for long counts as bad.
     pub(super) fn send_later(&mut self, trouble: &Trouble) {
         self.send_failures = self.send_failures.saturating_add(1);
-        self.send_at = self.after_failure(self.send_failures, trouble);
+        self.send_at = self.after_failure(self.send_failures.min(3), trouble);
         self.trouble = Some(Code::new(&trouble.code));
     }
 

@@ -44,6 +44,8 @@ impl Default for Timestamp0 {
 #[derive(Debug, Default)]
 struct Sum {
     rings: Vec<Vec<Count>>,
+    /// By place, where only a sample says `ok`: those that do once they are well, and those that never will.
+    samples: Vec<Vec<[u64; 2]>>,
     started: u64,
     bad: u64,
     listed: Vec<Bad>,
@@ -84,25 +86,26 @@ impl Shard {
     }
 
     /// Counts again, where anything can have changed.
-    fn sum(&mut self, head: &Head, now: Timestamp) -> &Sum {
+    fn sum(&mut self, head: &Head, now: Timestamp, heard: Timestamp) -> &Sum {
         let known = self.sum.take().filter(|sum| sum.seq == head.seq && sum.open == 0);
-        self.sum.insert(known.unwrap_or_else(|| count(head, &self.tally, now)))
+        self.sum.insert(known.unwrap_or_else(|| count(head, &self.tally, now, heard)))
     }
 }
 
-fn count(head: &Head, tally: &Tally, now: Timestamp) -> Sum {
-    let mut sum = Sum { rings: empty(head), seq: head.seq, ..Sum::default() };
+fn count(head: &Head, tally: &Tally, now: Timestamp, heard: Timestamp) -> Sum {
+    let mut sum = Sum { rings: empty(head), samples: nobody(head), seq: head.seq, ..Sum::default() };
     let exclude = head.ack.as_ref().map_or(&[][..], |ack| &ack.exclude);
     let counted = tally.hosts().filter(|(host, _)| !exclude.contains(host));
     for (host, said) in counted {
-        add(&mut sum, head, *host, said, now);
+        let overdue = said.is_overdue(head.gate.deadline_s, now, heard);
+        add(&mut sum, head, *host, said, overdue);
     }
     sum.listed.sort_by_key(|bad| (bad.at, bad.host));
     sum.listed.truncate(MOST_BAD);
     sum
 }
 
-fn add(sum: &mut Sum, head: &Head, host: HostId, said: &Said, now: Timestamp) {
+fn add(sum: &mut Sum, head: &Head, host: HostId, said: &Said, overdue: bool) {
     sum.clones += u64::from(said.twice);
     sum.stops += u64::from(said.stop.is_some());
     let place = said.started.map(|(place, _)| place);
@@ -129,14 +132,37 @@ fn add(sum: &mut Sum, head: &Head, host: HostId, said: &Said, now: Timestamp) {
         count.bad += 1;
         sum.bad += 1;
         list(bad.0.clone(), bad.1, place);
-    } else if said.ok {
+        return;
+    }
+    let says_ok = said.ok || host.says_ok(&head.rollout, said.attempt, share(head));
+    if let Some(sample) = sum.samples.get_mut(ring).and_then(|steps| steps.get_mut(step)) {
+        sample[usize::from(!says_ok)] += 1;
+    }
+    if said.ok {
         count.ok += 1;
-    } else {
+    } else if says_ok {
         sum.open += 1;
-        if let Some((place, at)) = said.started.filter(|_| said.is_overdue(head.gate.deadline_s, now)) {
+        if let Some((place, at)) = said.started.filter(|_| overdue) {
             count.overdue += 1;
             list(Code::new("silent"), Timestamp(at.0.saturating_add(head.gate.deadline_s)), Some(place));
         }
+    }
+}
+
+/// The share of hosts that say `ok`, as hosts remember it: in parts of a thousand.
+fn share(head: &Head) -> f64 {
+    (head.ok_sample * 1000.0).round() / 1000.0
+}
+
+fn nobody(head: &Head) -> Vec<Vec<[u64; 2]>> {
+    (0..head.rings.len()).map(|ring| vec![[0; 2]; head.steps_of(ring).len()]).collect()
+}
+
+/// Those that never say `ok` are as well as those that do: a share of a share is no noise that would hold a step.
+fn estimate(rings: &mut [Vec<Count>], samples: &[Vec<[u64; 2]>]) {
+    for (count, [sample, silent]) in rings.iter_mut().flatten().zip(samples.iter().flatten()) {
+        let well = if *sample == 0 { *silent } else { silent.saturating_mul(count.ok) / sample };
+        count.ok = count.ok.saturating_add(well);
     }
 }
 
@@ -151,24 +177,30 @@ pub(super) fn roll_up(
     shards: &mut [Shard],
     known: Option<&Rollup>,
     now: Timestamp,
+    heard: Timestamp,
     nonce: String,
 ) -> Option<Rollup> {
     let as_of = shards.iter().map(|shard| shard.read).min().flatten()?;
     let mut rollup = Rollup { rings: empty(head), ..Rollup::empty(&head.rollout, head.attempt, nonce, as_of, &[]) };
     rollup.seq = known.map_or(1, |known| known.seq.saturating_add(1));
+    let mut samples = nobody(head);
     for (shard, name) in shards.iter_mut().zip(head.shards.all()) {
         let read = shard.read?;
-        let sum = shard.sum(head, now);
+        let sum = shard.sum(head, now, heard);
         for (ring, from) in rollup.rings.iter_mut().zip(&sum.rings) {
             for (step, from) in ring.iter_mut().zip(from) {
                 *step = step.plus(from);
             }
+        }
+        for (all, from) in samples.iter_mut().flatten().zip(sum.samples.iter().flatten()) {
+            *all = [all[0] + from[0], all[1] + from[1]];
         }
         rollup.shards.insert(name, rollup::Shard { started: sum.started, bad: sum.bad, as_of: read });
         rollup.bad.extend_from_slice(&sum.listed);
         rollup.clones += sum.clones;
         rollup.stops += sum.stops;
     }
+    estimate(&mut rollup.rings, &samples);
     rollup.bad.sort_by_key(|bad| (bad.at, bad.host));
     rollup.bad.truncate(MOST_BAD);
     pass(head, &mut rollup, known, as_of);

@@ -20,6 +20,9 @@ use crate::fleet::store::{Request, Trouble, What};
 /// So often somebody else may be faster before a round is given up.
 const MOST_CONFLICTS: u8 = 5;
 
+/// Between two rounds there is less, in seconds, also while no step is open.
+const LONGEST_GAP: u64 = CLOSED + 2 * OPEN;
+
 /// The longest time between two tries while the store does not answer, in seconds: shorter than what the gate allows.
 const LONGEST_BACKOFF: u64 = 300;
 
@@ -175,10 +178,21 @@ impl Steward {
             What::Failed(trouble) => return self.failed(&trouble),
             _ => return self.nonsense(),
         }
+        self.notice_gap();
         if self.others_count() {
             return self.rest(Timestamp(self.seen.0.saturating_add(OPEN)));
         }
         self.list_next();
+    }
+
+    /// Where nobody has counted for long, the store was away, or every steward: hosts could not say how it went, or nobody
+    /// knows. The deadline of those that are silent begins anew.
+    fn notice_gap(&mut self) {
+        let now = self.clock().store();
+        let gap = self.rollup.as_ref().is_some_and(|known| known.as_of.0.saturating_add(LONGEST_GAP) < now.0);
+        if gap {
+            self.heard = now;
+        }
     }
 
     /// Whether another steward has just counted, under the state that is current.
@@ -233,7 +247,7 @@ impl Steward {
         let now = self.clock().store();
         let known = self.rollup.clone().filter(|known| is_of(known, &head));
         let nonce = self.nonce("rollup");
-        let Some(rollup) = roll_up(&head, &mut self.shards, known.as_deref(), now, nonce) else {
+        let Some(rollup) = roll_up(&head, &mut self.shards, known.as_deref(), now, self.heard, nonce) else {
             return self.closed(None);
         };
         let newer = known.as_ref().filter(|known| {

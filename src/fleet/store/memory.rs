@@ -173,16 +173,13 @@ impl Store for MemoryStore {
         } else {
             table.faults.as_mut().and_then(|faults| (faults.0)(&request, now))
         };
-        let failed = fault.and_then(Fault::trouble);
-        if fault.is_none_or(Fault::is_carried_out) {
-            let what = table.answer(request);
-            let Some(trouble) = failed else { return Reply { what, date: Some(now) } };
-            table.counts.failed += 1;
-            return Reply { what: What::Failed(trouble), date: None };
+        let Some(fault) = fault else { return Reply { what: table.answer(request), date: Some(now) } };
+        if fault.is_carried_out() {
+            table.answer(request);
         }
         table.counts.failed += 1;
-        let date = matches!(fault, Some(Fault::Busy { .. })).then_some(now);
-        Reply { what: failed.map_or(What::Absent, What::Failed), date }
+        let date = matches!(fault, Fault::Busy { .. }).then_some(now);
+        Reply { what: What::Failed(fault.trouble()), date }
     }
 }
 

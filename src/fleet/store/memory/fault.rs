@@ -23,15 +23,17 @@ impl Fault {
         self == Fault::LostReply
     }
 
-    pub(super) fn trouble(self) -> Option<Trouble> {
+    pub(super) fn trouble(self) -> Trouble {
         let (code, message, retry_after_s) = match self {
             Fault::LostReply => ("source.unreachable", "the request was not answered", None),
             Fault::Refused => ("source.unreachable", "no connection could be made", None),
             Fault::Busy { retry_after_s } => ("source.throttled", "the source asks for fewer requests", retry_after_s),
         };
-        Some(Trouble { code: code.to_owned(), message: message.to_owned(), retry_after_s, passes: true })
+        Trouble { code: code.to_owned(), message: message.to_owned(), retry_after_s, passes: true }
     }
 }
 
 /// Says which fault a request meets.
-pub(super) struct Faults(pub(super) Box<dyn FnMut(&Request, Timestamp) -> Option<Fault> + Send>);
+type Rule = dyn FnMut(&Request, Timestamp) -> Option<Fault> + Send;
+
+pub(super) struct Faults(pub(super) Box<Rule>);
