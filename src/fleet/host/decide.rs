@@ -148,6 +148,7 @@ impl Host {
         let floor = after(rule::floor(head, ring, step));
         self.near = now.0.saturating_add(head.poll_s.idle) >= floor.0;
         self.earliest = Some(floor);
+        // Once it is fetched, nothing is done before the time itself.
         let lead = if self.fetched { 0 } else { seconds(self.lot(0xFE7C4), self.me.prefetch_s) };
         let fetch_at = |at: Timestamp| Timestamp(at.0.saturating_sub(lead));
         if now < fetch_at(floor) {
@@ -165,9 +166,6 @@ impl Host {
         }
         if !self.fetched {
             return Next::Go(Stage::Prefetch);
-        }
-        if now < starts {
-            return Next::Wait(Word::Waiting, None, Some(starts));
         }
         for clock in [now, self.clock().later()] {
             if let Err(opens) = rule::window(&head.windows, &self.me.labels, clock) {

@@ -286,3 +286,26 @@ fn agrees(head: &Head, claimed: Option<&Shard>, listed: &Tally, whole: bool) -> 
     let invents = whole && (claimed.started > listed.ever_started(exclude) || claimed.bad > bad);
     !hides && !invents
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::evidence::Evidence;
+    use crate::fleet::sample::head;
+
+    #[test]
+    fn a_roll_up_neither_hides_nor_invents_a_host() {
+        let mut listed = Tally::default();
+        for (host, report) in [("a", "1-s-r0k0"), ("a", "1-b-x"), ("b", "1-s-r0k0")] {
+            let host = crate::fleet::HostId::named(host);
+            listed.add(&Evidence { host, report: report.parse().unwrap(), at: Timestamp(100) });
+        }
+        let agrees = |started, bad, as_of, whole| {
+            super::agrees(&head(), Some(&Shard { started, bad, as_of: Timestamp(as_of) }), &listed, whole)
+        };
+        assert!(agrees(2, 1, 200, true) && agrees(0, 0, 104, true), "what has just come need not be known");
+        assert!(!agrees(1, 1, 200, true) && !agrees(2, 0, 200, false), "hidden");
+        assert!(!agrees(3, 1, 200, true) && !agrees(2, 2, 200, true), "invented");
+        assert!(agrees(3, 2, 200, false), "there are more pages");
+    }
+}
