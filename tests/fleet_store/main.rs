@@ -122,7 +122,7 @@ async fn seaweed(server: &mut Seaweed) -> Subject {
     for url in &urls {
         ways.push(Way::Bucket(Box::new(carrier(url, &server.options(), Deletes::Conditional).await)));
     }
-    Subject { ways, races: races::PART }
+    Subject { ways, races: races::SMALL }
 }
 
 #[tokio::test]

@@ -24,6 +24,9 @@ pub(crate) const WHOLE: Size = Size { rounds: 20, writers: 12, each: 50, hosts: 
 /// Where it takes a millisecond, or races make it wait.
 pub(crate) const PART: Size = Size { rounds: 5, writers: 6, each: 4, hosts: 15 };
 
+/// Where it takes several.
+pub(crate) const SMALL: Size = Size { rounds: 3, writers: 4, each: 3, hosts: 8 };
+
 const RACERS: usize = 32;
 const SLOTS: usize = 5;
 
