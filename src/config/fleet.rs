@@ -55,6 +55,9 @@ pub(super) fn fleet(settings: &Effective, url: &Url) -> Result<Option<Fleet>, Co
             None => Ok(None),
         };
     }
+    if !cfg!(feature = "fleet") {
+        return Err(settings.wrong("source", "this fetchd is built without the feature `fleet`"));
+    }
     let keys = listed(settings, "fleet.key")?;
     if keys.is_empty() {
         return Err(ConfigError::Missing {
