@@ -178,10 +178,15 @@ impl<'a> Many<'a> {
 
     /// Waits until every host that began has ended, and sees that within some polls nobody else begins.
     fn rest(&mut self, head: &Head, name: &str) -> Seen {
-        std::thread::sleep(Duration::from_secs(5));
-        let before = self.look(head);
-        std::thread::sleep(Duration::from_secs(8));
-        let after = self.look(head);
+        let counting = |fleet: &mut Self, long: u64| {
+            for _ in 0..long {
+                fleet.count();
+                std::thread::sleep(Duration::from_secs(1));
+            }
+            fleet.look(head)
+        };
+        let before = counting(self, 5);
+        let after = counting(self, 8);
         eprintln!("{name}: {}", after.said());
         assert_eq!(before.by_host.len(), after.by_host.len(), "{name}: somebody began");
         after
@@ -297,9 +302,13 @@ fn crashes(fleet: &mut Many<'_>, rollout: &str, release: &str, before: &str) {
 /// One host in ten cannot run it: that stops the rollout, or its first step never passes.
 fn weak(fleet: &mut Many<'_>, rollout: &str, release: &str) {
     let head = fleet.head(rollout, release, |_| {});
+    let (mut known, mut since) = (0, Instant::now());
     fleet.until(&head, "a release that fails on one host in ten", |seen| {
-        let (bad, ended) = (seen.with("-b"), seen.with("-b") + seen.with("-o"));
-        ended == seen.by_host.len() as u64 && (seen.halted || bad * 20 > ended)
+        if seen.by_host.len() != known {
+            (known, since) = (seen.by_host.len(), Instant::now());
+        }
+        let ended = seen.with("-b") + seen.with("-o") == known as u64;
+        ended && (seen.halted || (seen.with("-b") > 0 && since.elapsed() > Duration::from_secs(20)))
     });
     let seen = fleet.rest(&head, "the end of it");
     assert!(seen.by_host.len() < fleet.hosts.len() / 2, "{}", seen.said());
