@@ -1,15 +1,18 @@
 //! Follows the key sets of a product: from the provisioned one to the newest, no step without the one before it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use fetchd_fetchers::{AssetName, Release};
 
+use super::line::note;
 use super::outcome::PassFailure;
 use super::wanted::Wanted;
+use crate::checkpoint::Checkpoint;
 use crate::clock::Timestamp;
 use crate::failure::Exit;
-use crate::fetch::{Attend, SiblingJob, Worker};
-use crate::state::{Record, StateError, Store};
+use crate::fetch::{Attend, SiblingJob, Source, Worker};
+use crate::state::{Event, Record, StateError, Store};
 use crate::trust::{Refused, Trust, TrustedKeys};
 
 /// Who asks for the files beside the pointer, and what waits meanwhile.
@@ -62,13 +65,28 @@ impl Wanted {
         record: &Record,
         now: Timestamp,
         asking: Asking<'_>,
-        mut keep: impl FnMut(&TrustedKeys, &[u8]) -> Result<(), PassFailure>,
+        keep: impl FnMut(&TrustedKeys, &[u8]) -> Result<(), PassFailure>,
     ) -> Result<Option<Refused>, PassFailure> {
         let Asking { worker, attend } = asking;
+        let (source, deadline) = (self.source.clone(), self.limits.poll);
+        let bring = |keys: &TrustedKeys| match next_keys(keys, release, &source, deadline) {
+            Some(job) => Ok(worker.sibling(&job, attend)?),
+            None => Ok(None),
+        };
+        self.follow_by(record, now, bring, keep)
+    }
+
+    /// The same where `bring` fetches the key set after the one it is given; `None` only if there is none.
+    pub(super) fn follow_by(
+        &mut self,
+        record: &Record,
+        now: Timestamp,
+        mut bring: impl FnMut(&TrustedKeys) -> Result<Option<Vec<u8>>, PassFailure>,
+        mut keep: impl FnMut(&TrustedKeys, &[u8]) -> Result<(), PassFailure>,
+    ) -> Result<Option<Refused>, PassFailure> {
         let mut steps = 0;
         while let Some(keys) = &self.keys {
-            let Some(job) = self.next_keys(keys, release) else { break };
-            let Some(bytes) = worker.sibling(&job, attend)? else { break };
+            let Some(bytes) = bring(keys)? else { break };
             if steps == TrustedKeys::MAX_STEPS {
                 return Ok(Some(too_many(keys)));
             }
@@ -91,16 +109,30 @@ impl Wanted {
     pub(super) fn keys_expired(&self, record: &Record, now: Timestamp) -> bool {
         self.keys.as_ref().is_some_and(|keys| keys.expired(latest(record, now)).is_some())
     }
+}
 
-    fn next_keys(&self, keys: &TrustedKeys, release: &Release) -> Option<SiblingJob> {
-        Some(SiblingJob {
-            source: self.source.clone(),
-            release: release.clone(),
-            name: AssetName::new(format!("keys/{}", keys.version() + 1)).ok()?,
-            limit: u64::try_from(TrustedKeys::MAX_FILE).unwrap_or(u64::MAX),
-            deadline: self.limits.poll,
-        })
-    }
+/// A key set that follows what is trusted: kept and recorded.
+pub(super) fn accept(store: &mut Store, now: Timestamp, keys: &TrustedKeys, bytes: &[u8]) -> Result<(), PassFailure> {
+    store.keep_keys(keys.version(), bytes)?;
+    Checkpoint::KeysKept.reached();
+    // What was lost and is fetched again raises nothing.
+    store.update(|record| record.keys_version = record.keys_version.max(keys.version()))?;
+    let (version, epoch) = (keys.version(), keys.epoch());
+    let message = format!("key set {version} is trusted now");
+    tracing::info!(event = "keys.accepted", version, epoch, "{message}");
+    let event = Event::new(now, "keys.accepted").message(message);
+    note(store, &event.detail("version", version).detail("epoch", epoch));
+    Ok(())
+}
+
+fn next_keys(keys: &TrustedKeys, release: &Release, source: &Source, deadline: Duration) -> Option<SiblingJob> {
+    Some(SiblingJob {
+        source: source.clone(),
+        release: release.clone(),
+        name: AssetName::new(format!("keys/{}", keys.version() + 1)).ok()?,
+        limit: u64::try_from(TrustedKeys::MAX_FILE).unwrap_or(u64::MAX),
+        deadline,
+    })
 }
 
 /// The latest time ever signed counts as passed, so that a clock set back revives nothing.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use fetchd_fetchers::Revision;
 use semver::Version;
 
-use super::follow::Asking;
+use super::follow::{Asking, accept};
 use super::outcome::{Outcome, PassFailure, named};
 use super::waiting::Installing;
 use super::wanted::{Found, Running, Wanted, on_hold};
@@ -55,6 +55,9 @@ pub struct Line {
     pub unfinished: Option<Unfinished>,
     /// When what is verified is installed.
     pub installing: Installing,
+    /// The host of a fleet, where the source is one's; made by [`Line::open_fleet`].
+    #[cfg(feature = "fleet")]
+    pub fleet: Option<Box<super::fleet::Fleet>>,
 }
 
 /// An end that a pass owes.
@@ -74,6 +77,10 @@ impl Line {
         driver: &mut dyn RestartDriver,
         attend: &mut dyn Attend,
     ) -> Result<Outcome, PassFailure> {
+        #[cfg(feature = "fleet")]
+        if self.wanted.fleet.is_some() {
+            return self.fleet_pass(ask, driver, attend);
+        }
         self.finish(driver)?;
         let now = Timestamp::now();
         let afresh = ask.afresh || self.wanted.keys_expired(self.store.record(), now);
@@ -144,27 +151,23 @@ impl Line {
         let known = self.store.record().clone();
         let store = &mut self.store;
         let asking = Asking { worker: &mut *self.worker, attend };
-        let held = self.wanted.follow(&offered.release, &known, now, asking, |keys, bytes| {
-            store.keep_keys(keys.version(), bytes)?;
-            Checkpoint::KeysKept.reached();
-            // What was lost and is fetched again raises nothing.
-            store.update(|record| record.keys_version = record.keys_version.max(keys.version()))?;
-            let (version, epoch) = (keys.version(), keys.epoch());
-            let message = format!("key set {version} is trusted now");
-            tracing::info!(event = "keys.accepted", version, epoch, "{message}");
-            let event = Event::new(now, "keys.accepted").message(message);
-            note(store, &event.detail("version", version).detail("epoch", epoch));
-            Ok(())
-        })?;
-        let trusted = self.wanted.keys.as_ref().map_or(0, TrustedKeys::version);
-        if trusted > known.keys_version {
-            self.store.update(|record| record.keys_version = trusted)?;
-        }
+        let held =
+            self.wanted.follow(&offered.release, &known, now, asking, |keys, bytes| accept(store, now, keys, bytes))?;
+        self.keep_version(known.keys_version)?;
         Ok(held)
     }
 
+    /// Records the newest key set, where it is newer than the one that was `known`.
+    pub(super) fn keep_version(&mut self, known: u64) -> Result<(), PassFailure> {
+        let trusted = self.wanted.keys.as_ref().map_or(0, TrustedKeys::version);
+        if trusted > known {
+            self.store.update(|record| record.keys_version = trusted)?;
+        }
+        Ok(())
+    }
+
     /// Raises the floor, durably, before the first byte is downloaded. Why nothing is taken, if the source lags behind.
-    fn admit(&mut self, manifest: &Manifest, offered: &Offered) -> Result<Option<Refused>, PassFailure> {
+    pub(super) fn admit(&mut self, manifest: &Manifest, offered: &Offered) -> Result<Option<Refused>, PassFailure> {
         let mut record = self.store.record().clone();
         let admitted = trust::admit(manifest, &mut record)?;
         if admitted != Admitted::Known {
@@ -189,7 +192,12 @@ impl Line {
     }
 
     /// Chosen → Artifact → Candidate → Verified.
-    fn bring(&mut self, offered: &Offered, chosen: Chosen, attend: &mut dyn Attend) -> Result<Verified, PassFailure> {
+    pub(super) fn bring(
+        &mut self,
+        offered: &Offered,
+        chosen: Chosen,
+        attend: &mut dyn Attend,
+    ) -> Result<Verified, PassFailure> {
         self.install.preflight(&chosen, self.wanted.limits.reserve)?;
         let job = self.download_job(offered, &chosen);
         let downloaded = self.worker.download(&job, attend)?;
@@ -303,7 +311,7 @@ impl Line {
 
     /// What a full disk or a panic left undone in the pass before: a release that has proved itself is confirmed, one that
     /// failed is taken back.
-    fn finish(&mut self, driver: &mut dyn RestartDriver) -> Result<(), PassFailure> {
+    pub(super) fn finish(&mut self, driver: &mut dyn RestartDriver) -> Result<(), PassFailure> {
         match self.unfinished {
             None => return Ok(()),
             Some(Unfinished::Confirm) => {
@@ -397,7 +405,12 @@ impl Line {
     }
 
     /// A candidate that was received, signed for, and bad, goes into quarantine.
-    fn not_verified(&mut self, failure: PassFailure, version: Option<Version>, revision: &Revision) -> PassFailure {
+    pub(super) fn not_verified(
+        &mut self,
+        failure: PassFailure,
+        version: Option<Version>,
+        revision: &Revision,
+    ) -> PassFailure {
         let PassFailure::Verify(refused) = &failure else { return failure };
         let Some(sha256) = refused.sha256() else { return failure };
         let output = refused.output().map(|output| format!("; it printed:\n{}", output.trim_end())).unwrap_or_default();
@@ -472,7 +485,7 @@ impl Line {
     }
 }
 
-fn note(store: &Store, event: &Event) {
+pub(super) fn note(store: &Store, event: &Event) {
     if let Err(e) = store.history().append(event) {
         tracing::warn!(event = "history.unwritable", error = chain(&e), "a line of the history was lost");
     }

@@ -5,11 +5,14 @@
 //! through a [`RestartDriver`]. A panic in a pass ends that pass and nothing else.
 
 mod attending;
+#[cfg(feature = "fleet")]
+pub mod fleet;
 mod follow;
 mod inbox;
 mod line;
 mod observe;
 mod outcome;
+mod recovery;
 mod reopen;
 mod schedule;
 mod status;
@@ -34,7 +37,6 @@ pub use waiting::Installing;
 pub use wanted::{Running, Wanted};
 
 use crate::clock::Timestamp;
-use crate::digest::Sha256;
 use crate::failure::{Exit, Failure as _, Reported, chain};
 use crate::install::Installed;
 use crate::restart::{HandoffError, Launch, RestartDriver};
@@ -124,6 +126,11 @@ impl Agent {
     }
 
     fn first_wait(&self) -> Duration {
+        #[cfg(feature = "fleet")]
+        if self.line.as_ref().is_some_and(|line| line.wanted.fleet.is_some()) {
+            // It says itself when it asks first.
+            return Duration::ZERO;
+        }
         if let Some(next) = self.shown.read().next_poll {
             // It goes on.
             return next.since(Timestamp::now());
@@ -135,6 +142,13 @@ impl Agent {
     /// How long to wait after a pass; a worker that would wait too long is let go.
     fn rest(&mut self, verdict: Verdict) -> Duration {
         let wait = self.schedule.next(verdict, chance());
+        #[cfg(feature = "fleet")]
+        let wait = match self.line.as_ref().and_then(|line| line.fleet.as_ref()).map(|fleet| fleet.due()) {
+            // The machine knows when; only where this host itself is in the way it has to wait longer.
+            Some(due) if verdict == Verdict::Settled => due,
+            Some(due) if verdict != Verdict::Interrupted => due.max(wait),
+            _ => wait,
+        };
         if wait >= self.worker_stays
             && let Some(line) = &mut self.line
         {
@@ -344,6 +358,8 @@ impl Agent {
         let reason = "an operator rolled it back".to_owned();
         line.quarantine(bad.sha256, bad.version.clone(), "operator.rollback", reason)?;
         line.confirm(&previous, &mut *self.driver)?;
+        #[cfg(feature = "fleet")]
+        line.tell_fleet(bad.sha256, "operator.rollback");
         let from = outcome::named(bad.version.as_ref());
         let message = format!("{} serves again; {from} is in quarantine", outcome::named(previous.version()));
         Ok(done("rolled_back", message, previous.version().map(ToString::to_string)))
@@ -361,76 +377,6 @@ impl Agent {
         Ok(answer)
     }
 
-    /// The release that was confirmed does not hold after all.
-    fn crash_loop(&mut self, sha256: Option<Sha256>, failure: &HandoffError) {
-        let runs = self.line.as_ref().and_then(|line| line.running.as_ref()).map(|running| running.sha256);
-        if runs.is_some() && sha256.is_some() && runs != sha256 {
-            // Another release has taken over since: it is not to blame for the one before.
-            return;
-        }
-        let report = Reported::of(failure);
-        tracing::error!(event = "service.crash_loop", "{}", report.message);
-        self.note(Event::new(Timestamp::now(), "service.crash_loop").failure(&report));
-        let Some(line) = &mut self.line else { return self.driver.give_up() };
-        let bad = line.running.clone();
-        // A release that crashes again and again is no worse than one that must never run.
-        if let Some(revoked) = line.previous_revoked() {
-            tracing::error!(event = "rollback.revoked", "{revoked}");
-            line.note(&Event::new(Timestamp::now(), "rollback.failed").failure(&Reported::of(&revoked)));
-            return self.driver.give_up();
-        }
-        let back = line.back(&mut *self.driver);
-        let is_back = match &back {
-            Ok(Some(previous)) => {
-                let message = format!("{} serves again", outcome::named(previous.version()));
-                line.note(
-                    &Event::new(Timestamp::now(), "release.rolled_back").version(previous.version()).message(message),
-                );
-                true
-            }
-            Ok(None) => false,
-            Err(e) => {
-                tracing::error!(
-                    event = "rollback.failed",
-                    error = chain(e),
-                    "the previous release cannot be brought back"
-                );
-                line.note(&Event::new(Timestamp::now(), "rollback.failed").failure(&Reported::of(e)));
-                matches!(e, PassFailure::Handoff(_))
-            }
-        };
-        if is_back
-            && let Some(bad) = bad
-            && let Err(e) = line.quarantine(bad.sha256, bad.version, failure.code(), chain(failure))
-        {
-            tracing::error!(event = "state.unwritable", error = chain(&e), "the bad release is not in quarantine");
-        }
-        if let Ok(None) = back {
-            self.driver.give_up();
-        }
-    }
-
-    /// The service has to be started, and what lies at its path is not what was verified: our own copy is, if there is one.
-    fn restore(&mut self) {
-        let Some(line) = &mut self.line else { return };
-        match line.install.startable(line.store.record()) {
-            Ok(Some(installed)) if line.running.as_ref().is_some_and(|runs| runs.sha256 == *installed.sha256()) => {
-                if let Err(e) = self.driver.roll_back(&Launch::of(&installed)) {
-                    tracing::error!(event = "service.not_started", error = chain(&e), "the service cannot be started");
-                }
-            }
-            Ok(_) => {
-                tracing::error!(
-                    event = "program.changed",
-                    "the program path holds something that was not verified; it is not started"
-                );
-            }
-            Err(e) => {
-                tracing::error!(event = "program.unreadable", error = chain(&e), "the program path cannot be read")
-            }
-        }
-    }
-
     fn updates_off(&self) -> Reported {
         self.shown.read().updates_off.unwrap_or_else(|| Reported {
             code: "source.none".to_owned(),
@@ -446,6 +392,11 @@ impl Agent {
         self.shown.write(|shown| {
             shown.trust_state = Some(record.trust_state());
             shown.source = Some(fetchd_fetchers::redact(&line.wanted.source.url));
+            #[cfg(feature = "fleet")]
+            if let Some(fleet) = &line.fleet {
+                shown.source = Some(fleet.source().to_owned());
+                shown.fleet = Some(fleet.shown());
+            }
             shown.version = line.running.as_ref().and_then(|running| running.version.as_ref()).map(ToString::to_string);
             shown.sha256 = line.running.as_ref().map(|running| running.sha256.to_string());
             shown.previous = record.previous.as_ref().map(|p| outcome::named(p.version.as_ref()));

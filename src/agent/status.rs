@@ -11,7 +11,7 @@ use crate::state::{Hold, Quarantined, TrustState};
 use crate::trust::{PublicKey, TrustedKeys};
 
 /// The agent, for `status`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AgentStatus {
     /// What it does right now: `idle`, `polling`, `downloading 12 of 80 MiB`, `handing off`, …
     pub doing: String,
@@ -21,6 +21,10 @@ pub struct AgentStatus {
     pub trust_state: Option<TrustState>,
     /// Where releases come from, without secrets.
     pub source: Option<String>,
+    /// Where this host is in its fleet's rollout, where the source is a fleet's.
+    #[cfg(feature = "fleet")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fleet: Option<super::fleet::FleetShown>,
     /// The key set that is trusted, where there is one.
     pub keys: Option<KeysShown>,
     /// The version that runs, where known.

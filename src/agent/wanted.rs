@@ -40,6 +40,9 @@ pub struct Wanted {
     pub cooldown: Duration,
     /// How old a manifest may be.
     pub max_age: Option<Duration>,
+    /// The fleet that the source is one's of. Its releases have directories of their own, which `source` names in turn.
+    #[cfg(feature = "fleet")]
+    pub fleet: Option<Box<super::fleet::Membership>>,
 }
 
 /// What a poll found.
@@ -78,16 +81,22 @@ impl Wanted {
     /// Says what a pass would do, as far as that is known without a download. Changes nothing on disk; key
     /// sets that the source shows are followed in memory.
     ///
-    /// `program` is the program path; `record` what is remembered.
+    /// `program` is the program path, `state_dir` where the host of a fleet finds what it remembers; `record` is what is
+    /// remembered else.
     pub fn look(
         &mut self,
-        program: &Path,
+        (program, state_dir): (&Path, &Path),
         record: &Record,
         running: Option<&Running>,
         worker: &mut dyn Worker,
         attend: &mut dyn Attend,
     ) -> Result<Outcome, PassFailure> {
         let now = Timestamp::now();
+        #[cfg(feature = "fleet")]
+        if let Some(member) = self.fleet.clone() {
+            return self.look_at_fleet(&member, (program, state_dir), record, running, worker, attend);
+        }
+        let _ = state_dir;
         let offered = match self.poll(worker, None, attend)? {
             Found::Offer(offered) => offered,
             Found::Same(_) => return Ok(Outcome::Unchanged),
@@ -262,6 +271,8 @@ mod tests {
             allow_downgrade: false,
             cooldown: Duration::ZERO,
             max_age: None,
+            #[cfg(feature = "fleet")]
+            fleet: None,
         }
     }
 

@@ -30,8 +30,9 @@ pub(super) fn check(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reporte
         Some(known) => Some(Running { version: known.version.clone(), sha256: known.sha256 }),
         None => not_yet_known(&config.program.path),
     };
-    let (program, mut worker) = (&config.program.path, worker::polling_worker(&config)?);
-    let looked = wanted.look(program, record, running.as_ref(), &mut *worker, &mut Bar::hidden());
+    let mut worker = worker::polling_worker(&config)?;
+    let paths = (config.program.path.as_path(), config.place.state_dir.as_path());
+    let looked = wanted.look(paths, record, running.as_ref(), &mut *worker, &mut Bar::hidden());
     worker.dismiss();
     let outcome = looked?;
     show(&outcome, out);

@@ -126,6 +126,18 @@ fn text(status: &Status) -> Vec<String> {
         (None, Some(source)) => row("source", source.clone()),
         (None, None) => row("updates", "none: no source is configured".to_owned()),
     }
+    #[cfg(feature = "fleet")]
+    if let Some(fleet) = &updates.fleet {
+        let name = fleet.name.clone().unwrap_or_else(|| fleet.host.to_string());
+        row("fleet", format!("as {name}: {}", fleet.says));
+        if fleet.shown.clock_is_off {
+            let ahead = fleet.shown.clock_ahead_s.unwrap_or_default();
+            row("", format!("this machine's clock is {ahead} s behind the bucket's"));
+        }
+        if fleet.shown.unsent > 0 {
+            row("", format!("{} reports are still to be sent", fleet.shown.unsent));
+        }
+    }
     if let Some(keys) = &updates.keys {
         let expires = keys.expires.map_or_else(|| "never expires".to_owned(), |expires| format!("expires {expires}"));
         let needed = if keys.threshold > 1 { format!(", {} of them needed", keys.threshold) } else { String::new() };

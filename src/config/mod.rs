@@ -8,6 +8,7 @@ mod effective;
 mod environment;
 mod error;
 mod file;
+mod fleet;
 #[cfg(all(debug_assertions, feature = "cli", feature = "http"))]
 pub(crate) mod fuzz;
 mod listen;
@@ -29,8 +30,9 @@ use crate::fetch::Harden;
 pub use effective::{Effective, Host, Layer, Origin};
 pub use environment::{FILE as FILE_VARIABLE, PROTOCOL as PROTOCOL_VARIABLES};
 pub use error::{ConfigError, Position};
+pub use fleet::{Fleet, Pin};
 pub use listen::{Address, BadListen, Listen};
-pub use opened::{fetcher, key_set, trusted_keys};
+pub use opened::{fetcher, key_set, rollout_keys, trusted_keys};
 pub use release::{KeyRef, Policy, Signature, Source, Trust, floor, keys, provisioned};
 pub use restart::{Driver, Restart};
 pub use serve::{Crash, Health, OnDeath, Probe, Ready, Serve};

@@ -8,6 +8,7 @@ use fetchd_fetchers::{Fetcher, Registry};
 
 use super::effective::Effective;
 use super::error::ConfigError;
+use super::fleet::Fleet;
 use super::release::{KeyRef, Source, keys};
 use crate::failure::Failure;
 use crate::trust::{KeySet, PublicKey, TrustedKeys};
@@ -27,8 +28,14 @@ pub fn key_set(settings: &Effective) -> Result<KeySet, ConfigError> {
             hint: "give the publisher's key with `--key FILE`".to_owned(),
         });
     }
-    let parsed = keys.iter().map(|key| public_key(settings, key)).collect::<Result<Vec<_>, _>>()?;
+    let parsed = keys.iter().map(|key| public_key(settings, "key", key)).collect::<Result<Vec<_>, _>>()?;
     KeySet::new(parsed, threshold).map_err(|refused| settings.wrong("key", refused.to_string()))
+}
+
+/// Reads the keys that may sign the rollouts of a fleet; one of them suffices. Fails as [`key_set`] does.
+pub fn rollout_keys(settings: &Effective, fleet: &Fleet) -> Result<KeySet, ConfigError> {
+    let parsed = fleet.keys.iter().map(|key| public_key(settings, "fleet.key", key)).collect::<Result<Vec<_>, _>>()?;
+    KeySet::new(parsed, 1).map_err(|refused| settings.wrong("fleet.key", refused.to_string()))
 }
 
 /// Reads the provisioned key set of `product` from `path`.
@@ -45,17 +52,17 @@ pub fn trusted_keys(settings: &Effective, path: &Path, product: &str) -> Result<
     })
 }
 
-fn public_key(settings: &Effective, key: &KeyRef) -> Result<PublicKey, ConfigError> {
+fn public_key(settings: &Effective, name: &str, key: &KeyRef) -> Result<PublicKey, ConfigError> {
     let path = match key {
         KeyRef::Inline(text) => {
-            return PublicKey::parse(text).map_err(|refused| settings.wrong("key", refused.to_string()));
+            return PublicKey::parse(text).map_err(|refused| settings.wrong(name, refused.to_string()));
         }
         KeyRef::Path(path) => path,
     };
-    let text = text_of(path).map_err(|why| settings.wrong("key", format!("`{}`: {why}", path.display())))?;
+    let text = text_of(path).map_err(|why| settings.wrong(name, format!("`{}`: {why}", path.display())))?;
     PublicKey::parse(&text).map_err(|refused| {
         let line = if text.starts_with("untrusted comment:") && text.lines().count() > 1 { 2 } else { 1 };
-        let error = settings.wrong("key", format!("`{}`, line {line}: {refused}", path.display()));
+        let error = settings.wrong(name, format!("`{}`, line {line}: {refused}", path.display()));
         error.hinted(match text.lines().nth(1).unwrap_or_default() {
             // What a secret key and a signature begin with in base64, and how long they are.
             second if second.starts_with("RW") && second.len() > 200 => {
@@ -84,7 +91,7 @@ fn text_of(path: &Path) -> Result<String, String> {
 ///
 /// Fails with `config.value` for a scheme or an option that does not exist, with what was probably meant.
 pub fn fetcher(settings: &Effective, source: &Source, registry: &Registry) -> Result<Box<dyn Fetcher>, ConfigError> {
-    registry.open(&source.url, &source.options).map_err(|error| {
+    registry.open(&source.reached(), &source.options).map_err(|error| {
         let wrong = settings.wrong("source", error.message);
         match error.hint {
             Some(hint) => wrong.hinted(&hint),

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::effective::{Effective, Origin, absolute};
 use super::error::ConfigError;
+use super::fleet::{self, Fleet};
 use super::{Layout, NAMES, is_name, length};
 use crate::fetch::{AssetPattern, BadPattern};
 
@@ -24,6 +25,15 @@ pub struct Source {
     pub asset: Option<AssetPattern>,
     /// What is believed of what it offers.
     pub trust: Trust,
+    /// How this host follows the rollouts of a fleet, if the source is one's.
+    pub fleet: Option<Fleet>,
+}
+
+impl Source {
+    /// The URL for the fetcher that reaches it: of a fleet, that of its bucket.
+    pub fn reached(&self) -> Url {
+        fleet::reached(&self.url).unwrap_or_else(|| self.url.clone())
+    }
 }
 
 impl fmt::Debug for Source {
@@ -34,6 +44,7 @@ impl fmt::Debug for Source {
             .field("options", &self.options.keys().collect::<Vec<_>>())
             .field("asset", &self.asset)
             .field("trust", &self.trust)
+            .field("fleet", &self.fleet)
             .finish()
     }
 }
@@ -102,27 +113,33 @@ pub struct Policy {
 
 /// The configured keys and how many of them must have signed; the list may be empty.
 pub fn keys(settings: &Effective) -> Result<(Vec<KeyRef>, usize), ConfigError> {
-    let base = settings.base("key");
-    let mut keys: Vec<KeyRef> = Vec::new();
-    for text in settings.list("key") {
-        let key = if is_inline(text) {
-            KeyRef::Inline(text.clone())
-        } else if text.is_empty() {
-            return Err(settings.wrong("key", "one of the keys is empty"));
-        } else {
-            KeyRef::Path(absolute(base, Path::new(text)))
-        };
-        if keys.contains(&key) {
-            return Err(settings.wrong("key", format!("`{text}` is given twice")));
-        }
-        keys.push(key);
-    }
+    let keys = listed(settings, "key")?;
     let threshold = usize::try_from(settings.number("threshold").unwrap_or(1)).unwrap_or(usize::MAX);
     if !keys.is_empty() && threshold > keys.len() {
         let message = format!("{threshold} keys must have signed, but there are only {}", keys.len());
         return Err(settings.wrong("threshold", message));
     }
     Ok((keys, threshold))
+}
+
+/// The keys of the setting `name`, each once.
+pub(super) fn listed(settings: &Effective, name: &str) -> Result<Vec<KeyRef>, ConfigError> {
+    let base = settings.base(name);
+    let mut keys: Vec<KeyRef> = Vec::new();
+    for text in settings.list(name) {
+        let key = if is_inline(text) {
+            KeyRef::Inline(text.clone())
+        } else if text.is_empty() {
+            return Err(settings.wrong(name, "one of the keys is empty"));
+        } else {
+            KeyRef::Path(absolute(base, Path::new(text)))
+        };
+        if keys.contains(&key) {
+            return Err(settings.wrong(name, format!("`{text}` is given twice")));
+        }
+        keys.push(key);
+    }
+    Ok(keys)
 }
 
 /// The file of the provisioned key set, if one is configured.
@@ -157,7 +174,13 @@ pub(super) fn source(settings: &Effective, layout: Layout) -> Result<Option<Sour
         Some(text) => Some(text.parse().map_err(|why: BadPattern| settings.wrong("asset", why.to_string()))?),
         None => None,
     };
-    Ok(Some(Source { options: settings.table("source.options"), asset, url, trust }))
+    Ok(Some(Source {
+        options: settings.table("source.options"),
+        asset,
+        fleet: fleet::fleet(settings, &url)?,
+        url,
+        trust,
+    }))
 }
 
 pub(super) fn policy(settings: &Effective) -> Result<Policy, ConfigError> {
@@ -220,6 +243,9 @@ fn trust(settings: &Effective, url: &Url, layout: Layout) -> Result<Trust, Confi
         return key_set(settings, url, path);
     }
     let (keys, threshold) = keys(settings)?;
+    if url.scheme() == fleet::SCHEME {
+        only_bundles(settings)?;
+    }
     let owner = settings.text("trust") == Some("owner");
     let unsigned = settings.on("insecure_unsigned");
     match (keys.is_empty(), owner, unsigned) {
@@ -278,6 +304,9 @@ fn key_set(settings: &Effective, url: &Url, path: PathBuf) -> Result<Trust, Conf
             "drop the flag to check signatures, or `keys` to check none",
         ));
     }
+    if url.scheme() == fleet::SCHEME {
+        only_bundles(settings)?;
+    }
     if url.scheme() == "github" {
         return Err(conflict(
             "`keys` does not work with a `github:` source: a release there holds no directory for the next key sets",
@@ -288,11 +317,24 @@ fn key_set(settings: &Effective, url: &Url, path: PathBuf) -> Result<Trust, Conf
     Ok(Trust::KeySet { path, signature: signature(settings, url) })
 }
 
+/// Only a signed manifest says how fast a fleet may go.
+fn only_bundles(settings: &Effective) -> Result<(), ConfigError> {
+    let other = settings.text("signature").is_some_and(|signature| signature != "bundle");
+    if other || settings.on("insecure_unsigned") {
+        return Err(conflict(
+            "a fleet's releases need a signed manifest, which says how fast they may be rolled out",
+            "drop `signature` and `--insecure-unsigned`, and sign with `fetchd sign --bounds`",
+        ));
+    }
+    Ok(())
+}
+
 fn signature(settings: &Effective, url: &Url) -> Signature {
     match settings.text("signature") {
         Some("bundle") => Signature::Bundle,
         Some("plain") => Signature::Plain,
         Some(_) => Signature::Bound,
+        None if url.scheme() == fleet::SCHEME => Signature::Bundle,
         None if url.path().ends_with(".fetchd") || url.path().ends_with(".json") => Signature::Bundle,
         None => Signature::Bound,
     }

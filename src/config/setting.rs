@@ -110,6 +110,8 @@ pub enum Group {
     Trust,
     /// What is taken, and when.
     Policy,
+    /// Who this host is in a fleet.
+    Fleet,
     /// Bounds of the network and of the disk.
     Download,
     /// What is checked before anything runs.
@@ -126,11 +128,12 @@ pub enum Group {
 
 impl Group {
     /// All of them, in the order of the reference.
-    pub const ALL: [Group; 10] = [
+    pub const ALL: [Group; 11] = [
         Group::Service,
         Group::Source,
         Group::Trust,
         Group::Policy,
+        Group::Fleet,
         Group::Download,
         Group::Verify,
         Group::Install,
@@ -146,6 +149,7 @@ impl Group {
             Group::Source => "Source",
             Group::Trust => "Trust",
             Group::Policy => "Policy",
+            Group::Fleet => "Fleet",
             Group::Download => "Download",
             Group::Verify => "Verify",
             Group::Install => "Install",

@@ -188,3 +188,37 @@ fn a_floor_is_a_number_with_or_without_its_epoch() {
         assert!(said.contains("floor"), "{wrong}: {said}");
     }
 }
+
+/// A rollout that nobody may sign is followed by nobody.
+#[test]
+fn a_fleet_needs_the_key_of_its_rollouts_and_signed_manifests() {
+    let text = |more: &str| {
+        format!(
+            "program = [\"/usr/bin/web\"]\nsource = \"fleet+s3://bucket/the/fleet?region=r\"\nkey = [\"a.pub\"]\n{more}"
+        )
+    };
+    let refused = |more: &str| {
+        let settings = load(&text(more), &[("HOME", "/home/somebody")], &[]).unwrap();
+        Config::of(&settings).unwrap_err()
+    };
+    assert!(refused("").to_string().contains("no key is given that may sign its rollouts"));
+    assert!(refused("signature = \"plain\"\nfleet.key = [\"b.pub\"]").to_string().contains("need a signed manifest"));
+    assert!(refused("fleet.key = [\"b.pub\"]\nfleet.labels = [\"az\"]").to_string().contains("NAME=VALUE"));
+    let config =
+        config(&text("[fleet]\nkey = [\"b.pub\"]\nhost = \"web-1\"\nlabels = [\"az=a\"]\npin = \"1.2.3+b\"\n"));
+    let source = config.source.unwrap();
+    assert_eq!(source.reached().as_str(), "s3://bucket/the/fleet?region=r");
+    assert!(matches!(source.trust, Trust::Keys { signature: Signature::Bundle, .. }));
+    let fleet = source.fleet.unwrap();
+    assert_eq!((fleet.prefix.as_str(), fleet.host.as_deref()), ("the/fleet", Some("web-1")));
+    assert_eq!((fleet.labels["az"].as_str(), fleet.pin), ("a", Some(Pin::Release("1.2.3+b".to_owned()))));
+}
+
+/// A name in a fleet that the host is not in would be believed to matter.
+#[test]
+fn settings_of_a_fleet_need_its_source() {
+    let text = "program = [\"/usr/bin/web\"]\nsource = \"https://dl.example.com/a.fetchd\"\nkey = [\"a.pub\"]\n\
+                fleet.host = \"web-1\"\n";
+    let settings = load(text, &[("HOME", "/home/somebody")], &[]).unwrap();
+    assert!(Config::of(&settings).unwrap_err().to_string().contains("not a fleet's"));
+}

@@ -62,7 +62,7 @@ impl Request {
 }
 
 /// A line that comes back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Line {
     /// What is being done meanwhile; more lines follow.
@@ -76,7 +76,7 @@ pub enum Line {
 }
 
 /// Everything `fetchd status` shows.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// The layout of this object.
     pub schema: u32,

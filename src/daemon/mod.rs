@@ -5,6 +5,8 @@ pub(crate) mod floor;
 mod init;
 pub(crate) mod lines;
 mod machinery;
+#[cfg(feature = "fleet")]
+mod membership;
 mod prepared;
 pub(crate) mod probe;
 pub mod replace;

@@ -41,7 +41,7 @@ pub fn wanted(settings: &Effective, config: &Config, source: &config::Source) ->
         }
     };
     let mut wanted = Wanted {
-        source: fetch::Source { url: source.url.clone(), options: source.options.clone() },
+        source: fetch::Source { url: source.reached(), options: source.options.clone() },
         trust,
         keys: None,
         expect: Expect {
@@ -65,6 +65,8 @@ pub fn wanted(settings: &Effective, config: &Config, source: &config::Source) ->
         allow_downgrade: config.policy.allow_downgrade,
         cooldown: config.policy.cooldown,
         max_age: config.policy.max_age,
+        #[cfg(feature = "fleet")]
+        fleet: super::membership::of(settings, config, source)?.map(Box::new),
     };
     if let Some(keys) = provisioned {
         wanted.adopt(keys);
@@ -125,7 +127,23 @@ pub fn line(
     match prepared {
         Ok((install, worker)) => {
             let (verifier, installing) = (verifier(config), Installing::default());
-            Ok(Line { wanted, store, install, worker, verifier, running: None, unfinished: None, installing })
+            let mut line = Line {
+                wanted,
+                store,
+                install,
+                worker,
+                verifier,
+                running: None,
+                unfinished: None,
+                installing,
+                #[cfg(feature = "fleet")]
+                fleet: None,
+            };
+            #[cfg(feature = "fleet")]
+            if let Err(damaged) = line.open_fleet() {
+                return Err((Box::new(line.store), damaged.into()));
+            }
+            Ok(line)
         }
         Err(report) => Err((Box::new(store), report)),
     }

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::setup::own_program;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::failure::{Exit, Reported};
 use crate::fetch::{ProcessWorker, Settings, User, Worker};
 use crate::install::Install;
@@ -27,7 +27,8 @@ pub fn polling_worker(config: &Config) -> Result<Box<dyn Worker>, Reported> {
 }
 
 fn settings(config: &Config) -> Result<Settings, Reported> {
-    let scheme = config.source.as_ref().map_or("", |source| source.url.scheme());
+    let reached = config.source.as_ref().map(config::Source::reached);
+    let scheme = reached.as_ref().map_or("", |url| url.scheme());
     let settings = Settings {
         memory: config.worker.memory,
         inherit: fetchd_fetchers::variables(scheme).iter().map(|name| (*name).to_owned()).collect(),

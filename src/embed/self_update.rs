@@ -99,7 +99,13 @@ pub(crate) fn look(config: &Config, mut wanted: Wanted, version: Option<Version>
     let record = &floor::established(snapshot.record(), snapshot.last_bundle(), &wanted, config.policy.floor);
     let running = running(config, record.confirmed.as_ref(), version);
     let mut worker = worker::polling_worker(config)?;
-    let looked = wanted.look(&config.program.path, record, running.as_ref(), &mut *worker, &mut Unattended);
+    let looked = wanted.look(
+        (&config.program.path, &config.place.state_dir),
+        record,
+        running.as_ref(),
+        &mut *worker,
+        &mut Unattended,
+    );
     worker.dismiss();
     Ok(looked?)
 }

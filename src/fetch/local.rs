@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::failure::{FetchFailure, WorkerFault};
 use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollReply, SiblingJob};
-use super::perform::{REPORTS, perform};
+use super::perform::{Bench, REPORTS, perform};
 use super::wire::{Answer, Request};
 use super::worker::{Attend, Worker};
 
@@ -23,20 +23,20 @@ const GLANCE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct LocalWorker {
     runtime: Runtime,
-    registry: Registry,
+    bench: Bench,
 }
 
 impl LocalWorker {
     /// With these fetchers. Fails if the system has no descriptor left for a runtime.
     pub fn new(registry: Registry) -> io::Result<LocalWorker> {
         let runtime = Builder::new_current_thread().enable_all().max_blocking_threads(4).build()?;
-        Ok(LocalWorker { runtime, registry })
+        Ok(LocalWorker { runtime, bench: Bench::new(registry) })
     }
 
     fn run(&self, request: &Request, attend: &mut dyn Attend) -> Result<Answer, FetchFailure> {
         self.runtime.block_on(async {
             let (tell, mut told) = mpsc::channel(REPORTS);
-            let mut job = std::pin::pin!(perform(&self.registry, request, Vec::new(), tell));
+            let mut job = std::pin::pin!(perform(&self.bench, request, Vec::new(), tell));
             let mut glance = tokio::time::interval(GLANCE);
             loop {
                 tokio::select! {
@@ -85,6 +85,18 @@ impl Worker for LocalWorker {
         }
     }
 
+    #[cfg(feature = "fleet")]
+    fn store(
+        &mut self,
+        job: &super::StoreJob,
+        attend: &mut dyn Attend,
+    ) -> Result<crate::fleet::store::Reply, FetchFailure> {
+        match self.run(&Request::Store(job.clone()), attend)? {
+            Answer::Store(reply) => Ok(reply),
+            other => Err(crossed(&other)),
+        }
+    }
+
     fn dismiss(&mut self) {}
 }
 
@@ -95,6 +107,8 @@ pub(super) fn crossed(answer: &Answer) -> FetchFailure {
         Answer::Sibling(_) => "a question for a file",
         Answer::Download(_) => "a download",
         Answer::Extract(_) => "an extraction",
+        #[cfg(feature = "fleet")]
+        Answer::Store(_) => "a question to a bucket",
     };
     WorkerFault::Protocol { what: format!("the answer to {kind}, which nobody asked for") }.into()
 }

@@ -19,6 +19,8 @@ mod perform;
 mod poll;
 mod process;
 mod serve;
+#[cfg(feature = "fleet")]
+mod store;
 mod wire;
 mod worker;
 
@@ -36,4 +38,6 @@ pub use job::{
 pub use local::LocalWorker;
 pub use process::{ProcessWorker, Settings, Stderr, User};
 pub use serve::{serve, serve_with};
+#[cfg(feature = "fleet")]
+pub use store::StoreJob;
 pub use worker::{Attend, Unattended, Worker};

@@ -13,15 +13,35 @@ use tokio::sync::mpsc;
 use super::extract::Unpacking;
 use super::failure::{FetchFailure, WorkerFault};
 use super::job::{ExtractJob, Extracted, Progress};
+#[cfg(feature = "fleet")]
+use super::store;
 use super::wire::{Answer, Request};
 use super::{download, extract, poll};
 
 /// How many progress reports may wait for a listener.
 pub(super) const REPORTS: usize = 16;
 
+/// What jobs are done with.
+#[derive(Debug)]
+pub(super) struct Bench {
+    registry: Registry,
+    #[cfg(feature = "fleet")]
+    carriers: store::Carriers,
+}
+
+impl Bench {
+    pub(super) fn new(registry: Registry) -> Bench {
+        Bench {
+            registry,
+            #[cfg(feature = "fleet")]
+            carriers: store::Carriers::default(),
+        }
+    }
+}
+
 /// Does `request`, with the files that came with it. A panic inside it becomes its failure.
 pub(super) async fn perform(
-    registry: &Registry,
+    bench: &Bench,
     request: &Request,
     files: Vec<OwnedFd>,
     progress: mpsc::Sender<Progress>,
@@ -30,9 +50,11 @@ pub(super) async fn perform(
         #[cfg(debug_assertions)]
         super::misbehave::panic_if_asked(request);
         match request {
-            Request::Poll(job) => poll::poll(registry, job).await.map(Answer::Poll),
-            Request::Sibling(job) => poll::sibling(registry, job).await.map(Answer::Sibling),
-            Request::Download(job) => download::download(registry, job, progress).await.map(Answer::Download),
+            Request::Poll(job) => poll::poll(&bench.registry, job).await.map(Answer::Poll),
+            Request::Sibling(job) => poll::sibling(&bench.registry, job).await.map(Answer::Sibling),
+            Request::Download(job) => download::download(&bench.registry, job, progress).await.map(Answer::Download),
+            #[cfg(feature = "fleet")]
+            Request::Store(job) => store::store(&bench.carriers, job).await.map(Answer::Store),
             Request::Extract(job) => unpack(job, files).await.map(Answer::Extract),
         }
     };

@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::confine::{self, Hardening};
 use super::failure::{FetchFailure, WorkerFault};
-use super::perform::{REPORTS, perform};
+use super::perform::{Bench, REPORTS, perform};
 use super::wire::{self, Reply, Request};
 use crate::failure::Exit;
 
@@ -37,7 +37,7 @@ pub fn serve_with(registry: Registry) -> ExitCode {
     crate::spawn::hold_no_signals();
     // Nothing was read yet, and no thread started.
     let hardening = confine::confine(&confine::plan());
-    match run(&registry, hardening) {
+    match run(&Bench::new(registry), hardening) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the worker cannot go on");
@@ -46,7 +46,7 @@ pub fn serve_with(registry: Registry) -> ExitCode {
     }
 }
 
-fn run(registry: &Registry, hardening: Hardening) -> io::Result<()> {
+fn run(bench: &Bench, hardening: Hardening) -> io::Result<()> {
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;
     rustix::net::sockopt::socket_type(&stdin)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "standard input is not a supervisor's socket"))?;
@@ -58,7 +58,7 @@ fn run(registry: &Registry, hardening: Hardening) -> io::Result<()> {
     runtime.block_on(async {
         let mut stream = UnixStream::from_std(stream)?;
         while let Some((request, files)) = next(&mut stream).await? {
-            if !job(registry, &request, files, &mut stream).await? {
+            if !job(bench, &request, files, &mut stream).await? {
                 break;
             }
         }
@@ -99,13 +99,13 @@ async fn next(stream: &mut UnixStream) -> io::Result<Option<(Request, Vec<OwnedF
 }
 
 /// Does one job and answers. `false` if the process should not do another one.
-async fn job(registry: &Registry, request: &Request, files: Vec<OwnedFd>, stream: &mut UnixStream) -> io::Result<bool> {
+async fn job(bench: &Bench, request: &Request, files: Vec<OwnedFd>, stream: &mut UnixStream) -> io::Result<bool> {
     let (tell, mut told) = mpsc::channel(REPORTS);
     #[cfg(debug_assertions)]
     if super::misbehave::if_asked(request, stream).await {
         return Ok(true);
     }
-    let mut job = std::pin::pin!(perform(registry, request, files, tell));
+    let mut job = std::pin::pin!(perform(bench, request, files, tell));
     let mut alive = tokio::time::interval(ALIVE);
     let result = loop {
         tokio::select! {

@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::confine::Hardening;
 use super::failure::FetchFailure;
 use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollReply, Progress, Sibling, SiblingJob};
+#[cfg(feature = "fleet")]
+use super::store::StoreJob;
 
 /// The most bytes of one message.
 pub(super) const MESSAGE_LIMIT: usize = 1 << 20;
@@ -29,6 +31,8 @@ pub(super) enum Request {
     Sibling(SiblingJob),
     Download(DownloadJob),
     Extract(ExtractJob),
+    #[cfg(feature = "fleet")]
+    Store(StoreJob),
 }
 
 /// What a job brought.
@@ -39,11 +43,17 @@ pub(super) enum Answer {
     Sibling(Sibling),
     Download(Downloaded),
     Extract(Extracted),
+    #[cfg(feature = "fleet")]
+    Store(crate::fleet::store::Reply),
 }
 
 impl Answer {
     /// Whether this is the kind of answer that `request` asks for.
     pub(super) fn answers(&self, request: &Request) -> bool {
+        #[cfg(feature = "fleet")]
+        if let (Answer::Store(_), Request::Store(_)) = (self, request) {
+            return true;
+        }
         matches!(
             (self, request),
             (Answer::Poll(_), Request::Poll(_))

@@ -21,6 +21,14 @@ pub trait Worker: Send + Debug {
     fn download(&mut self, job: &DownloadJob, attend: &mut dyn Attend) -> Result<Downloaded, FetchFailure>;
     /// Unpacks the one binary of an artifact.
     fn extract(&mut self, job: &ExtractJob, attend: &mut dyn Attend) -> Result<Extracted, FetchFailure>;
+    /// Carries one request to a fleet's bucket. What the bucket says, that it failed included, is an answer; a failure
+    /// is that there is none, and then nothing is known of what the request did.
+    #[cfg(feature = "fleet")]
+    fn store(
+        &mut self,
+        job: &super::StoreJob,
+        attend: &mut dyn Attend,
+    ) -> Result<crate::fleet::store::Reply, FetchFailure>;
     /// Lets go of a process that is not needed soon. The next job starts another one.
     fn dismiss(&mut self);
     /// What holds of the process that jobs run in; `None` = nothing has been started, or it is this very process.

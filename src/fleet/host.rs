@@ -374,6 +374,12 @@ impl Host {
         self.after_switching(how);
     }
 
+    /// The release that was switched to last did not hold, though it was watched: the host runs what it ran before. It is
+    /// reported as bad, and not tried again.
+    pub fn failed_later(&mut self, code: Code) {
+        self.say_bad(code);
+    }
+
     /// Somebody on the host asked: it polls at once.
     pub fn poll_now(&mut self) {
         self.poll_at = Timestamp(0);

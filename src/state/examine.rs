@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::store::{self, BUNDLE, BUNDLE_LIMIT, LOCK, RECORD};
+use super::store::{self, BUNDLE, BUNDLE_LIMIT, FLEET, LOCK, RECORD};
 use super::{Record, StateError, files, history};
 use crate::trust::bundle::Bundle;
 
@@ -55,6 +55,9 @@ pub fn examine(dir: &Path) -> Examined {
     match files::read(&dir.join(BUNDLE), owner, BUNDLE_LIMIT).and_then(|bytes| syntax(dir, bytes)) {
         Ok(bundle) => found.bundle = bundle,
         Err(error) => found.faults.push(Fault { file: BUNDLE, error }),
+    }
+    if let Err(error) = store::read_fleet(dir, owner) {
+        found.faults.push(Fault { file: FLEET, error });
     }
     match store::look_for_holder(dir, owner) {
         Ok(holder) => found.holder = holder,

@@ -141,6 +141,29 @@ impl Store {
         Ok(to)
     }
 
+    /// What was kept of a fleet: JSON, whose meaning is that of whoever kept it.
+    ///
+    /// Fails with [`StateError::Damaged`] if something else lies there, or something that others could have written.
+    pub fn fleet(&self) -> Result<Option<Vec<u8>>, StateError> {
+        read_fleet(&self.dir, self.owner)
+    }
+
+    /// The same of a state directory that is only looked at; what is damaged is not there.
+    pub fn kept_fleet(dir: &Path) -> Option<Vec<u8>> {
+        let owner = files::check_dir(dir).ok()?.uid();
+        read_fleet(dir, owner).ok().flatten()
+    }
+
+    /// Keeps it, durably before it returns.
+    pub fn keep_fleet(&mut self, json: &[u8]) -> Result<(), StateError> {
+        Ok(durable::write(&self.dir.join(FLEET), 0o600, json)?)
+    }
+
+    /// The failure that what was kept of a fleet makes no sense.
+    pub fn fleet_damaged(&self, what: String) -> StateError {
+        StateError::damaged(&self.dir.join(FLEET), what)
+    }
+
     /// Keeps the raw bytes of a manifest bundle that was accepted.
     pub fn keep_bundle(&mut self, bytes: &[u8]) -> Result<(), StateError> {
         Ok(durable::write(&self.dir.join(BUNDLE), 0o600, bytes)?)
@@ -305,12 +328,25 @@ pub(super) fn read_record(dir: &Path, owner: u32) -> Result<Option<Record>, Stat
     serde_json::from_slice(&bytes).map(Some).map_err(|e| damaged(format!("is not a record: {e}")))
 }
 
+/// Whether it is JSON is looked at here, so that a torn file is found by those who know no fleets, too.
+pub(super) fn read_fleet(dir: &Path, owner: u32) -> Result<Option<Vec<u8>>, StateError> {
+    let path = dir.join(FLEET);
+    let Some(bytes) = files::read(&path, owner, FLEET_LIMIT)? else { return Ok(None) };
+    match serde_json::from_slice::<serde::de::IgnoredAny>(&bytes) {
+        Ok(_) => Ok(Some(bytes)),
+        Err(e) => Err(StateError::damaged(&path, format!("is not what was kept of a fleet: {e}"))),
+    }
+}
+
 /// Longer than a snapshot takes, too short to be noticed.
 const PATIENCE: Duration = Duration::from_millis(200);
 pub(super) const LOCK: &str = "lock";
 pub(super) const RECORD: &str = "state.json";
 pub(super) const BUNDLE: &str = "last.bundle";
+pub(super) const FLEET: &str = "fleet.json";
 /// Ten thousand quarantined digests fit; a larger file is not ours.
 pub(super) const RECORD_LIMIT: u64 = 4 * 1024 * 1024;
 /// A bundle is a manifest of at most 256 KiB in base64 with sixteen signatures beside it.
 pub(super) const BUNDLE_LIMIT: u64 = 1024 * 1024;
+/// A head of at most 64 KiB, and what a host has not yet reported.
+pub(super) const FLEET_LIMIT: u64 = 1024 * 1024;

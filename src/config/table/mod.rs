@@ -1,5 +1,6 @@
 //! Every setting there is.
 
+mod fleet;
 mod operate;
 mod release;
 mod serve;
@@ -8,7 +9,8 @@ use super::setting::{Group, Kind, Places, Preset, Scope, Setting};
 
 /// The rows, in the order of the reference.
 pub fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
-    serve::SERVICE.iter().chain(release::ROWS).chain(operate::ROWS).chain(serve::HANDOFF).chain(operate::REST)
+    let taken = release::ROWS.iter().chain(fleet::ROWS).chain(operate::ROWS);
+    serve::SERVICE.iter().chain(taken).chain(serve::HANDOFF).chain(operate::REST)
 }
 
 /// The row of `key`.

@@ -10,7 +10,7 @@ pub(super) const ROWS: &[Setting] = &[
         value_name: "URL",
         example: "https://dl.example.com/web/stable.fetchd",
         doc: "Where releases come from",
-        long: "A URL whose scheme names the fetcher: `file:`, `http:`, `https:`, `s3:`, `github:`. In the file either a text, or a table \
+        long: "A URL whose scheme names the fetcher: `file:`, `http:`, `https:`, `s3:`, `github:`, or `fleet+s3:` for a bucket in which a fleet is kept. In the file either a text, or a table \
                `[source]` with `url` and `[source.options]`. A relative `file:` source is relative to the file it \
                stands in, else to the working directory.",
         group: Group::Source,

@@ -10,10 +10,13 @@ use crate::digest::Sha256;
 use crate::fetch::failure::FetchFailure;
 use crate::fetch::job::{DownloadJob, Downloaded, NotReady, PollReply, Progress};
 use crate::fetch::wire::{Answer, Reply, Request};
+#[cfg(feature = "fleet")]
+use crate::fleet::store::What;
 
 /// Whether `mode` falsifies what an honest job brought.
 pub(super) fn knows(mode: &str) -> bool {
-    ["document", "signature", "release", "assets", "sizes", "control", "revision", "swap", "claim"].contains(&mode)
+    ["head", "document", "signature", "release", "assets", "sizes", "control", "revision", "swap", "claim"]
+        .contains(&mode)
 }
 
 /// The honest result, with one lie in it.
@@ -50,6 +53,11 @@ pub(super) fn falsify(
                 "revision" => release.revision = Revision("x\u{7}".to_owned()),
                 _ => {}
             }
+        }
+        #[cfg(feature = "fleet")]
+        (Answer::Store(crate::fleet::store::Reply { what: What::Object { body, .. }, .. }), _) if mode == "head" => {
+            let middle = body.len() / 2;
+            body[middle..].iter_mut().take(1).for_each(|byte| *byte ^= 1);
         }
         (Answer::Download(downloaded), Request::Download(job)) if mode == "swap" => swap(job, downloaded),
         (Answer::Download(downloaded), _) if mode == "claim" => {

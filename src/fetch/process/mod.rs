@@ -19,6 +19,8 @@ use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollRe
 use super::local::crossed;
 use super::wire::{Answer, Request};
 use super::worker::{Attend, Worker};
+#[cfg(feature = "fleet")]
+pub(super) use screen::printable;
 
 /// What a job may take beyond its own limits before its worker is killed.
 const GRACE: Duration = Duration::from_secs(10);
@@ -231,6 +233,18 @@ impl Worker for ProcessWorker {
                 let _ = std::fs::remove_file(&job.out);
                 Err(other.map_or_else(|failure| failure, |answer| crossed(&answer)))
             }
+        }
+    }
+
+    #[cfg(feature = "fleet")]
+    fn store(
+        &mut self,
+        job: &super::StoreJob,
+        attend: &mut dyn Attend,
+    ) -> Result<crate::fleet::store::Reply, FetchFailure> {
+        match self.run(&Request::Store(job.clone()), Vec::new(), job.deadline + GRACE, attend)? {
+            Answer::Store(reply) => super::store::screened(reply, &job.request),
+            other => Err(crossed(&other)),
         }
     }
 

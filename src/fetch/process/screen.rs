@@ -81,7 +81,7 @@ fn clean(value: serde_json::Value) -> serde_json::Value {
     }
 }
 
-pub(super) fn printable(text: &str) -> String {
+pub(in crate::fetch) fn printable(text: &str) -> String {
     let mut kept: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if kept.len() > TEXT {
         kept.truncate(kept.floor_char_boundary(TEXT));

@@ -38,6 +38,9 @@ pub struct Memory {
     /// A switch that was begun and whose end is not known.
     #[serde(default)]
     pub begun: Option<Box<Begun>>,
+    /// The last switch that ended well: should its release not hold after all, that is still to be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub well: Option<Box<Begun>>,
     /// When the inventory was last sent, by its own clock.
     #[serde(default)]
     pub inventoried: Option<Timestamp>,

@@ -25,6 +25,7 @@ impl Host {
         match how {
             Switched::Well => {
                 self.now_runs(&begun);
+                self.memory.well = Some(begun.clone());
                 if self.me.id.says_ok(&begun.rollout, begun.attempt, f64::from(begun.ok_sample) / 1000.0) {
                     self.owe(&begun, State::Ok);
                 }
@@ -50,6 +51,15 @@ impl Host {
         if let Some(held) = &mut self.memory.held {
             held.fate = fate;
         }
+    }
+
+    /// What it came to last was well, and then did not hold: `b` outweighs the `o` that was said of it.
+    pub(super) fn say_bad(&mut self, code: Code) {
+        let Some(begun) = self.memory.well.take() else { return };
+        self.deny(&begun, &code);
+        self.owe(&begun, State::Bad(code));
+        self.known = None;
+        self.changed = true;
     }
 
     fn now_runs(&mut self, begun: &Begun) {

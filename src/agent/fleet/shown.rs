@@ -1,0 +1,123 @@
+//! What a host of a fleet says of itself.
+
+use std::collections::BTreeMap;
+
+use semver::Version;
+use serde::{Deserialize, Serialize};
+
+use super::Fleet;
+use crate::agent::outcome::Outcome;
+use crate::failure::{Exit, Reported};
+use crate::fleet::cohort::HostId;
+use crate::fleet::host::{Shown, Word};
+
+/// The fleet's part of a status.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FleetShown {
+    /// The host's number.
+    pub host: HostId,
+    /// What its operator calls it.
+    pub name: Option<String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Whether it volunteers to count what others report.
+    pub steward: bool,
+    /// One sentence.
+    pub says: String,
+    /// Where it is in the rollout.
+    #[serde(flatten)]
+    pub shown: Shown,
+}
+
+impl Fleet {
+    /// What there is to show.
+    pub fn shown(&self) -> FleetShown {
+        let (me, shown) = (&self.member.me, self.host.shown());
+        FleetShown {
+            host: me.id,
+            name: me.name.clone(),
+            labels: me.labels.clone(),
+            steward: me.volunteers,
+            says: sentence(&shown),
+            shown,
+        }
+    }
+
+    /// The source as it was configured, without secrets.
+    pub fn source(&self) -> &str {
+        &self.member.shown_as
+    }
+}
+
+/// How a pass ends that has nothing more to do for now.
+pub(super) fn outcome(shown: &Shown, version: Option<Version>, failure: Option<&Reported>) -> Outcome {
+    match shown.word {
+        Word::UpToDate => Outcome::UpToDate { version },
+        Word::Starting if shown.trouble.is_none() => Outcome::Unchanged,
+        _ => Outcome::Held(report(shown, failure)),
+    }
+}
+
+/// Why nothing is taken; in the words of `failure`, if that is what the machine has the code of.
+pub(super) fn report(shown: &Shown, failure: Option<&Reported>) -> Reported {
+    let trouble = shown.trouble.as_ref().or(shown.code.as_ref()).map(|code| code.as_str().to_owned());
+    let code = trouble.unwrap_or_else(|| format!("fleet.{}", word(shown.word)));
+    if let Some(failure) = failure.filter(|failure| failure.code == code) {
+        return Reported { message: format!("{}: {}", sentence(shown), failure.message), ..failure.clone() };
+    }
+    let exit = match shown.word {
+        Word::WaitsForStore => Exit::Unreachable,
+        _ => exit(&code),
+    };
+    Reported { exit, message: sentence(shown), hint: None, code }
+}
+
+/// A refused head is one that nobody believes, or one from the past; whatever else holds a host back is a matter of time.
+fn exit(code: &str) -> Exit {
+    const TRUST: [&str; 7] = [
+        "signature.",
+        "head.malformed",
+        "head.wrong_type",
+        "head.too_large",
+        "head.unsupported",
+        "fleet.out_of_bounds",
+        "fleet.no_bounds",
+    ];
+    const ROLLBACK: [&str; 5] =
+        ["head.rollback", "head.equivocation", "head.wrong_product", "head.wrong_channel", "fleet.no_way_back"];
+    let among = |list: &[&str]| list.iter().any(|start| code.starts_with(start));
+    match () {
+        () if among(&TRUST) => Exit::Trust,
+        () if among(&ROLLBACK) => Exit::Rollback,
+        () => Exit::Stale,
+    }
+}
+
+/// One sentence for a person.
+pub(super) fn sentence(shown: &Shown) -> String {
+    let release = shown.release.as_deref().map_or_else(|| "the fleet".to_owned(), |release| format!("`{release}`"));
+    let rollout = shown.rollout.as_deref().map(|rollout| format!(" of the rollout `{rollout}`")).unwrap_or_default();
+    let at = shown.earliest.map(|at| format!(", not before {at}")).unwrap_or_default();
+    let place = shown.place.map(|place| format!(" in ring {}, step {}", place.ring + 1, place.step + 1));
+    let place = place.unwrap_or_default();
+    let code = shown.trouble.as_ref().or(shown.code.as_ref()).map(|code| format!(": {}", code.as_str()));
+    let code = code.unwrap_or_default();
+    let what = match shown.word {
+        Word::Starting => "the head was not read yet".to_owned(),
+        Word::UpToDate => "runs".to_owned(),
+        Word::Waiting => format!("waits for this host's turn{place}{at}"),
+        Word::WaitsForStep => format!("waits until the step before has passed{place}{at}"),
+        Word::WaitsForWindow => "waits for a maintenance window".to_owned(),
+        Word::WaitsForSlot => "waits for a slot of its group".to_owned(),
+        Word::WaitsForStore => "waits for the bucket".to_owned(),
+        Word::Preparing => format!("is being prepared{at}"),
+        Word::Switching => "takes over now".to_owned(),
+        Word::Held => "is not taken".to_owned(),
+        Word::Halted => "has been halted".to_owned(),
+    };
+    format!("{release}{rollout}: {what}{code}")
+}
+
+fn word(word: Word) -> String {
+    serde_json::to_value(word).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+}
