@@ -162,6 +162,11 @@ pub enum PassFailure {
 }
 
 impl PassFailure {
+    /// Whether these bytes were found bad on this host before anything was begun with them, and are not tried again.
+    pub(super) fn condemns(&self) -> bool {
+        matches!(self, PassFailure::Verify(failure) if failure.quarantine())
+    }
+
     fn inner(&self) -> Option<&dyn Failure> {
         Some(match self {
             PassFailure::Fetch(e) => e,

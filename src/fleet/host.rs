@@ -13,7 +13,6 @@
 
 mod decide;
 mod gate;
-mod late;
 mod memory;
 mod poll;
 mod send;
@@ -22,6 +21,7 @@ mod slot;
 mod still;
 #[cfg(test)]
 mod tests;
+mod unfit;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -229,7 +229,7 @@ impl<'a> World<'a> {
         if being.fails_at <= now {
             being.fails_at = NEVER;
             being.runs = false;
-            being.host.failed_late(being::bad());
+            being.host.failed_later(being::bad());
             self.ended(number, Fate::Bad);
         }
         match being.busy {

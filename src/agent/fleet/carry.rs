@@ -75,9 +75,15 @@ impl Line {
                             fleet.host.switched(Switched::RolledBack(code));
                         }
                         _ => {
+                            let unfit = fetched.as_ref().err().filter(|failure| failure.condemns());
+                            let unfit = unfit.map(|failure| (Code::new(failure.code()), chain(failure)));
                             let fetched = fleet.told(fetched)?;
                             let fetched = fetched.map(|verified| fleet.fetched = Some((release, verified)));
                             fleet.host.prefetched(fetched);
+                            if let Some((code, words)) = unfit {
+                                fleet.host.remark(&words);
+                                fleet.host.unfit(code);
+                            }
                         }
                     }
                 }
@@ -140,6 +146,9 @@ impl Line {
             Err(failure) => Switched::RolledBack(Code::new(failure.code())),
         };
         let interrupted = how == Switched::Interrupted;
+        if let Err(failure) = &result {
+            fleet.host.remark(&chain(failure));
+        }
         if !matches!(result, Err(PassFailure::Handoff(HandoffError::Stopping))) {
             fleet.host.switched(how);
         }

@@ -1,13 +1,13 @@
-//! What was well and is not any more.
+//! What is bad before it was begun.
 
 use super::memory::Begun;
 use super::{Host, Switched};
 use crate::fleet::evidence::Code;
 
 impl Host {
-    /// What the host had switched to, watched and reported as well has failed after all, and it runs again what it ran
-    /// before. It says so, and does not try the release again. `false`: the rollout that it knows is of another release.
-    pub fn failed_late(&mut self, code: Code) -> bool {
+    /// The release is bad on this host, and nothing was begun with it: it is not what was signed, or failed its smoke run.
+    /// The fleet hears of it, and the host does not try it again. `false`: the rollout that it knows is of another release.
+    pub fn unfit(&mut self, code: Code) -> bool {
         let (Some(head), Some(turn), Some(target)) = (self.head.clone(), self.turn, self.target().map(str::to_owned))
         else {
             return false;
