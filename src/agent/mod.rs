@@ -18,6 +18,7 @@ mod schedule;
 mod status;
 mod waiting;
 mod wanted;
+mod way_back;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;

@@ -49,6 +49,11 @@ pub fn share(head: &Head, ring: usize, step: usize) -> f64 {
     plain.max(least.min(1.0))
 }
 
+/// The same in per cent, to a hundredth: for people.
+pub fn share_pct(head: &Head, place: Place) -> f64 {
+    (share(head, usize::from(place.ring), usize::from(place.step)) * 10_000.0).round() / 100.0
+}
+
 /// About how many hosts a step has; 0 = not known.
 pub fn expected(head: &Head, place: Place) -> u64 {
     let (ring, step) = (usize::from(place.ring), usize::from(place.step));

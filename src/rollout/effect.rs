@@ -191,7 +191,7 @@ fn step(head: &Head, rollup: Option<&Rollup>, place: Place) -> Step {
     Step {
         ring: ring.name.clone(),
         step: place.step + 1,
-        pct: planned.pct,
+        pct: rule::share_pct(head, place),
         hosts: rule::expected(head, place),
         opens,
         last: later(planned.ramp_s),

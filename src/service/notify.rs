@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 #[cfg(feature = "upgrade")]
@@ -129,14 +129,7 @@ impl Notify {
         let Some(to) = &self.to else { return Ok(()) };
         let wait = || {
             let (read, write) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
-            let socket = UnixDatagram::unbound()?;
-            socket.set_write_timeout(Some(PATIENCE))?;
-            socket.connect_addr(to)?;
-            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-            let mut rights = SendAncillaryBuffer::new(&mut space);
-            let ends = [write.as_fd()];
-            rights.push(SendAncillaryMessage::ScmRights(&ends));
-            sendmsg(&socket, &[IoSlice::new(b"BARRIER=1")], &mut rights, SendFlags::NOSIGNAL)?;
+            send_with(to, "BARRIER=1", write.as_fd())?;
             // Ours goes; the receiver closes its copy when it comes to this message.
             drop(write);
             let deadline = Instant::now() + within;
@@ -153,6 +146,13 @@ impl Notify {
         wait().map_err(NotifyError::Send)
     }
 
+    /// As [`send`](Notify::send), with a copy of a descriptor.
+    #[cfg(feature = "agent")]
+    pub(crate) fn send_with(&self, assignments: &str, fd: BorrowedFd<'_>) -> Result<(), NotifyError> {
+        let Some(to) = &self.to else { return Ok(()) };
+        send_with(to, assignments, fd).map_err(NotifyError::Send)
+    }
+
     /// Sends `assignments`, newline-separated, as one datagram. Waits at most a second.
     ///
     /// # Errors
@@ -167,6 +167,19 @@ impl Notify {
         };
         send().map(drop).map_err(NotifyError::Send)
     }
+}
+
+/// Sends `assignments` and a copy of a descriptor.
+fn send_with(to: &SocketAddr, assignments: &str, fd: BorrowedFd<'_>) -> io::Result<()> {
+    let socket = UnixDatagram::unbound()?;
+    socket.set_write_timeout(Some(PATIENCE))?;
+    socket.connect_addr(to)?;
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut rights = SendAncillaryBuffer::new(&mut space);
+    let fds = [fd];
+    rights.push(SendAncillaryMessage::ScmRights(&fds));
+    sendmsg(&socket, &[IoSlice::new(assignments.as_bytes())], &mut rights, SendFlags::NOSIGNAL)?;
+    Ok(())
 }
 
 /// A newline would begin another assignment.
@@ -211,6 +224,19 @@ mod tests {
         // Read without room for descriptors: the kernel closes what came along.
         assert_eq!((received(&socket), received(&socket)), ("BARRIER=1".to_owned(), "BARRIER=1".to_owned()));
         waiting.join().unwrap().unwrap();
+    }
+
+    #[test]
+    fn nobody_waits_for_ever_for_one_that_does_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let notify = Notify::to(path.as_os_str()).unwrap();
+        // How many the kernel keeps is a setting of the machine.
+        let refused = (0..100_000).find_map(|_| notify.watchdog().err()).expect("the queue is full at some point");
+        let NotifyError::Send(error) = refused else { panic!("{refused}") };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(received(&socket), "WATCHDOG=1");
     }
 
     #[test]

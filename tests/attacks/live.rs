@@ -97,7 +97,7 @@ pub const CASES: &[Case] = &[
                 },
                 watch::nothing_holds,
             ),
-            act("in-the-watch", rolled_back("handoff.exited"), watch::predecessor_is_gone),
+            act("in-the-watch", rolled_back("watch.died"), watch::predecessor_is_gone),
         ],
     },
     Case {

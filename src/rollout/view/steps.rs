@@ -48,7 +48,7 @@ impl Seen<'_> {
         };
         Step {
             number: usize::from(at.step) + 1,
-            pct: plan.pct,
+            pct: rule::share_pct(head, at),
             expected: rule::expected(head, at),
             started: count.started,
             ok: count.ok,
