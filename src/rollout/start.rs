@@ -3,6 +3,7 @@
 use super::profile::Plan;
 use super::{Desk, RolloutError};
 use crate::clock::Timestamp;
+use crate::fleet::bounds::EMERGENCY;
 use crate::fleet::cohort::Shards;
 use crate::fleet::head::Head;
 use crate::fleet::plan::{Gate, Match, OnHalt, Phase, Ring};
@@ -39,7 +40,8 @@ pub(super) fn head(desk: &mut Desk<'_>, start: &Start, before: Option<&Head>) ->
     let hosts = start.hosts.unwrap_or(keys.len() as u64);
     let mut rings = rings(desk, &start.plan, hosts, keys.into_iter().map(|(key, _)| key).collect())?;
     if let Some(last) = rings.last_mut().filter(|ring| ring.min_hosts == 0) {
-        last.min_hosts = least(last.hosts, desk.release(&start.release)?.bounds.max_first_pct);
+        last.min_hosts =
+            least(last.hosts, desk.release(&start.release)?.bounds.max_first_pct.min(EMERGENCY.max_first_pct));
     }
     let rollout = match &start.rollout {
         Some(named) => named.clone(),
@@ -79,7 +81,8 @@ pub(super) fn head(desk: &mut Desk<'_>, start: &Start, before: Option<&Head>) ->
 }
 
 /// How many hosts the first step has at least: of fewer than [`FEW_HOSTS`] a single failure that has nothing to do with the
-/// release holds a rollout for ever. Never more than the bounds let it have.
+/// release holds a rollout for ever. Never more than the bounds let it have,
+/// those of a way back among them.
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "of hosts")]
 fn least(hosts: u64, max_first_pct: f64) -> u64 {
     FEW_HOSTS.min((hosts as f64 * max_first_pct / 100.0) as u64)

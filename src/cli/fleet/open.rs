@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ArgMatches;
 
-use crate::cli::keys::public_keys;
+use crate::cli::keys::{public_key, public_keys};
 use crate::cli::release::signing_key;
 use crate::cli::{Failed, load};
 use crate::clock::Timestamp;
@@ -57,17 +57,29 @@ impl Opened {
         for path in given {
             keys.push(signing_key(path)?);
         }
+        let offline = if settings.list("key").is_empty() { None } else { Some(config::key_set(&settings)?) };
+        if let Some(key) = keys.iter().find(|key| offline.as_ref().is_some_and(|set| set.keys().contains(key.public())))
+        {
+            let message =
+                format!("{} signs releases, and hosts take no rollout that it has signed", key.public().keynum());
+            return Err(missing(
+                &message,
+                "give the online key with `--rollout-key`; `fetchd fleet init --make-key` makes one",
+            ));
+        }
         let mut online = public_keys(matches, "fleet-key")?;
+        if online.is_empty() && keys.is_empty() {
+            online = settings.list("fleet.key").iter().map(|text| public_key(text)).collect::<Result<_, _>>()?;
+        }
         if online.is_empty() {
             online.extend(keys.iter().map(|key| key.public().clone()));
         }
         if online.is_empty() {
             return Err(missing(
                 "it is not known who may sign rollouts",
-                "give `--fleet-key KEY`, the public half of the online key",
+                "give `--fleet-key KEY`, the public half of the online key, or set FETCHD_FLEET_KEY",
             ));
         }
-        let offline = if settings.list("key").is_empty() { None } else { Some(config::key_set(&settings)?) };
         Ok(Opened { store, names, online: KeySet::new(online, 1)?, offline, keys })
     }
 

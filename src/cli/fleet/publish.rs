@@ -38,9 +38,14 @@ pub(super) fn publish(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repor
     // Who may have signed what is there: whoever signs now, and whoever is configured.
     let mut trusted: Vec<_> = keys.iter().map(|key| key.public().clone()).collect();
     if !settings.list("key").is_empty() {
-        trusted.extend(
-            config::key_set(&settings)?.keys().iter().filter(|key| !trusted.contains(key)).cloned().collect::<Vec<_>>(),
-        );
+        let configured = config::key_set(&settings)?;
+        if let Some(stranger) = trusted.iter().find(|key| !configured.keys().contains(key)) {
+            let message = format!("{} is none of the keys that may sign releases (`key`)", stranger.keynum());
+            let hint =
+                "no host would take it: sign with the offline key, or name this one with `--key` as well".to_owned();
+            return Err(Failed::Usage { message, hint }.into());
+        }
+        trusted.extend(configured.keys().iter().filter(|key| !trusted.contains(key)).cloned().collect::<Vec<_>>());
     }
     let trusted = KeySet::new(trusted, 1)?;
     let id = id(matches, &release)?;
@@ -64,6 +69,7 @@ pub(super) fn publish(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repor
     options.alone = true;
     options.unpack = &unpack;
     options.dry_run = matches.get_flag("dry-run");
+    options.forget = matches.get_flag("forget");
     if let Some(expiry) = matches.get_one::<Expiry>("expires") {
         options.expires_in = expiry.0;
     }

@@ -107,7 +107,7 @@ fn rollout_key() -> Arg {
 
 fn fleet_key() -> Arg {
     several("fleet-key", "KEY", "A public key that may have signed what is there, or its file").long_help(
-        "A public key that may have signed what is there, or its file. Without it that is the key of `--rollout-key`.",
+        "A public key that may have signed what is there, or its file. Without it that is the key of `--rollout-key`, or else what the setting `fleet.key` says (FETCHD_FLEET_KEY).",
     )
 }
 
@@ -183,7 +183,11 @@ fn publish(command: Command) -> Command {
         .arg(version("min-from", "The oldest version that may go to it directly"))
         .arg(text("notes-url", "URL", "Where people read about the release"))
         .arg(file("memory", "FILE", "Where to remember how far products are [default: as for `fetchd publish`]"))
-        .arg(switch("no-memory", "Remember nothing, and believe the manifests that are there").conflicts_with("memory"))
+        .arg(
+            switch("no-memory", "Remember nothing, and believe the manifests that are there")
+                .conflicts_with_all(["memory", "forget"]),
+        )
+        .arg(switch("forget", "Go on from what is there, whatever is remembered of it"))
         .arg(switch("dry-run", "Say what would be published, and write nothing"))
         .arg(
             Arg::new("artifacts")

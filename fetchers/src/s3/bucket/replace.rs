@@ -72,7 +72,7 @@ impl Bucket {
                 // Unchanged, and yet it does not match: perhaps for want of quotes, or because of them.
                 if learning && !pending {
                     let why = "refuses to be replaced although nobody has changed it: the store cannot compare";
-                    return Err(FetchError::new(Kind::Other, &self.url_of(key), why));
+                    return Err(FetchError::new(Kind::Changed, &self.url_of(key), why));
                 }
                 (learning, unquoted) = (true, !unquoted);
             }
