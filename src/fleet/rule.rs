@@ -230,8 +230,11 @@ pub fn passed(head: &Head, rollup: &Rollup, place: Place, now: Timestamp) -> Res
     let count = rollup.step(place).copied().unwrap_or_default();
     let expected = expected(head, place);
     // A step too small to have a host of its own is no obstacle; where nobody knows how many there are, one is asked for.
-    let needed =
-        if expected == 0 { u64::from(head.rings[usize::from(place.ring)].hosts == 0) } else { 5.min(expected * 2 / 5) };
+    let needed = if expected == 0 {
+        u64::from(head.rings[usize::from(place.ring)].hosts == 0)
+    } else {
+        5.min(expected.saturating_mul(2) / 5)
+    };
     if count.started < needed {
         return Err(NotPassed::Few { started: count.started, needed });
     }

@@ -91,6 +91,16 @@ fn a_host_that_is_restarted_in_the_middle_keeps_its_slot_until_it_knows() {
 }
 
 #[test]
+fn a_host_whose_clock_is_ahead_renews_no_slot_for_ever() {
+    let mut world = world(3, 2, false);
+    world.add(Me { inventory_s: 0, ..Me::new(HostId::named("fast"), names()) }, 3600);
+    // A switch that takes longer than there are times: it waits instead.
+    world.add(Me { inventory_s: 0, max_switch_s: u64::MAX, ..Me::new(HostId::named("odd"), names()) }, 0);
+    world.run(12.0);
+    assert_eq!((world.run_it("1.1.0+abc"), world.machines[4].runs.0.as_str()), (4, "1.0.0"));
+}
+
+#[test]
 fn a_group_that_is_none_holds() {
     let mut world = world(5, 1, false);
     world.head.lease = Some(Lease { group: "a/{az}".to_owned(), slots: 1, hold_on_failure: false });
