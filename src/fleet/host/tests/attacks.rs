@@ -8,6 +8,7 @@ use crate::fleet::plan::{Ack, Step};
 use crate::fleet::rollup::{Count, Rollup, Shard};
 use crate::fleet::sample::T0;
 use crate::fleet::store::Request;
+use crate::fleet::store::memory::Fault;
 use crate::fleet::{HostId, Me};
 
 fn code(world: &World, host: usize) -> Option<String> {
@@ -256,6 +257,22 @@ fn a_roll_up_that_is_old_or_of_the_future_or_contradicts_itself_holds() {
         assert_eq!(code(&world, second).as_deref(), Some(why));
         assert!(world.started.iter().all(|started| started.place.unwrap().step == 0));
     }
+}
+
+#[test]
+fn a_store_that_puts_evidence_off_makes_nobody_silent() {
+    let mut world = World::new(60, 1);
+    let busy_until = T0.0 + 2 * 3600;
+    world.store.on_request(move |request, now| {
+        let ends = matches!(request, Request::Report { report, .. } if report.state.is_final());
+        (ends && now.0 < busy_until).then_some(Fault::Busy { retry_after_s: Some(86_400) })
+    });
+    world.head.gate.deadline_s = 3 * 3600;
+    world.publish();
+    world.run(5.5);
+    let total = world.rollup().unwrap().total();
+    assert!(total.started > 0 && total.overdue == 0, "{total:?}");
+    assert!(world.rollup().unwrap().rings[0][0].ok > 0);
 }
 
 #[test]
