@@ -233,6 +233,8 @@ pub struct Host {
     trouble: Option<Code>,
     alarm: bool,
     changed: bool,
+    /// When the head was last read, as far as that is kept.
+    saved_read: Option<Timestamp>,
 }
 
 impl fmt::Debug for Host {
@@ -273,7 +275,9 @@ struct Fresh {
     audited: bool,
     latch: bool,
     evidence: bool,
-    /// Slots that were tried.
+    /// The switch was handed out.
+    begun: bool,
+    /// Slots that were tried, renewals included.
     slots: u8,
 }
 
@@ -299,6 +303,7 @@ impl Host {
     pub fn new(me: Me, memory: Memory, now: Timestamp) -> Host {
         let mut host = Host {
             me,
+            saved_read: memory.read,
             memory,
             ahead: None,
             seen: now,
@@ -393,7 +398,11 @@ impl Host {
 
     /// Whether that has changed since this was asked last. It is to be written durably *before* the next step is carried out.
     pub fn changed(&mut self) -> bool {
-        std::mem::take(&mut self.changed)
+        let changed = std::mem::take(&mut self.changed);
+        if changed {
+            self.saved_read = self.memory.read;
+        }
+        changed
     }
 
     /// Its own clock beside the store's.

@@ -18,6 +18,9 @@ pub const MAX_FILE: usize = 2048;
 /// How long after its end a lease of somebody else is left alone, in seconds: clocks differ.
 pub const MARGIN: u64 = 60;
 
+/// The longest that anybody takes a slot for, in seconds: a broken host keeps its own for 30 days.
+pub const LONGEST: u64 = 31 * 86_400;
+
 /// A slot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Slot {
@@ -46,6 +49,12 @@ impl Slot {
     /// Whether `host` may have it at `now`, the earlier of its clocks.
     pub fn is_free_for(&self, host: HostId, now: Timestamp) -> bool {
         self.host.is_none_or(|holder| holder == host) || now.0 > self.until.0.saturating_add(MARGIN)
+    }
+
+    /// Whether no holder can have meant it at `now`, the later of a clock's two times: a slot is not lost for ever because
+    /// somebody wrote that it ends in the year 9999.
+    pub fn is_nonsense(&self, now: Timestamp) -> bool {
+        self.until.0 > now.0.saturating_add(LONGEST)
     }
 
     /// The one after this: `host` has it until `until`.
@@ -104,5 +113,7 @@ mod tests {
         assert!(!slot.is_free_for(me, Timestamp(1000 + MARGIN)) && slot.is_free_for(me, Timestamp(1001 + MARGIN)));
         assert!(slot.is_free_for(other, Timestamp(0)) && slot.freed("m".to_owned()).is_free_for(me, Timestamp(0)));
         assert_eq!(slot.freed("m".to_owned()).seq, 2);
+        let for_ever = slot.taken(other, Timestamp(1001 + LONGEST), "n".to_owned());
+        assert!(for_ever.is_nonsense(Timestamp(1000)) && !for_ever.is_nonsense(Timestamp(1001)));
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::cohort::HostId;
 use super::evidence::Place;
 use super::head::Head;
-use super::plan::{Day, Window};
+use super::plan::{Day, Ring, Window};
 use super::rollup::{Count, Rollup};
 use crate::clock::Timestamp;
 
@@ -174,8 +174,16 @@ pub fn halts(head: &Head, rollup: &Rollup) -> Option<Halt> {
         let bad = count.failed().saturating_sub(known);
         bad >= gate.min_bad.max(1) && exceeds(bad, gate.max_bad_pct, count.started)
     };
-    let rings = (0..head.rings.len()).map(|ring| rollup.ring(ring));
-    let worst = rings.chain([total]).find(|count| too_many(*count))?;
+    // Whoever can write evidence can invent hosts that have started. Where the signed plan says how many a ring has, a share
+    // is one of twice as many at most: it is an estimate, and fleets grow.
+    let possible = |(number, ring): (usize, &Ring)| {
+        let count = rollup.ring(number);
+        let most = if ring.hosts == 0 { u64::MAX } else { ring.hosts.saturating_mul(2) };
+        Count { started: count.started.min(most), ..count }
+    };
+    let rings: Vec<Count> = head.rings.iter().enumerate().map(possible).collect();
+    let all = rings.iter().fold(Count::default(), |all, ring| all.plus(ring));
+    let worst = rings.into_iter().chain([all]).find(|count| too_many(*count))?;
     Some(Halt::Share { bad: worst.failed().saturating_sub(known), started: worst.started })
 }
 
@@ -230,8 +238,11 @@ pub fn passed(head: &Head, rollup: &Rollup, place: Place, now: Timestamp) -> Res
     let count = rollup.step(place).copied().unwrap_or_default();
     let expected = expected(head, place);
     // A step too small to have a host of its own is no obstacle; where nobody knows how many there are, one is asked for.
-    let needed =
-        if expected == 0 { u64::from(head.rings[usize::from(place.ring)].hosts == 0) } else { 5.min(expected * 2 / 5) };
+    let needed = if expected == 0 {
+        u64::from(head.rings[usize::from(place.ring)].hosts == 0)
+    } else {
+        5.min(expected.saturating_mul(2) / 5)
+    };
     if count.started < needed {
         return Err(NotPassed::Few { started: count.started, needed });
     }

@@ -2,6 +2,7 @@
 
 use super::{Desk, Found, RolloutError};
 use crate::clock::Timestamp;
+use crate::fleet::bounds;
 use crate::fleet::cohort::HostId;
 use crate::fleet::evidence::Place;
 use crate::fleet::head::{Head, is_release};
@@ -72,6 +73,7 @@ impl Change {
                 }
                 head.pins.retain(|old| !same(&old.host, &pin.host));
                 head.pins.push(pin.clone());
+                bounds::few_named(&head)?;
             }
             Change::Unpin(host) => {
                 let before = head.pins.len();

@@ -124,6 +124,14 @@ fn a_rollout_goes_from_its_start_to_its_end() {
 
     let pinned = Change::Pin(Pin { host: "web-1".to_owned(), release: Some("1.0.0".to_owned()) });
     assert_eq!(site.change(after(11), &pinned).unwrap().head.pins.len(), 1);
+    // No more than hosts would obey.
+    let many = |desk: &mut Desk<'_>| {
+        let mut before = desk.needed_head()?;
+        before.head.pins =
+            (0..10).map(|number| Pin { host: format!("db-{number}"), release: Some("1.0.0".to_owned()) }).collect();
+        pinned.apply(desk, &before)
+    };
+    assert_eq!(site.at(after(11), many).unwrap_err().code(), "fleet.out_of_bounds");
     // The same host by its id.
     let unpinned = Change::Unpin(HostId::named("web-1").to_string());
     assert_eq!(site.change(after(11), &unpinned).unwrap().head.pins.len(), 0);

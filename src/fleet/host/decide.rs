@@ -21,6 +21,9 @@ const LOOKS_AFTER: u64 = 90;
 /// After a window has opened, hosts come within so many seconds.
 const AFTER_OPENING: u64 = 300;
 
+/// So often a switch is started that nobody tells the end of; after that the release counts as bad.
+const MOST_STARTS: u8 = 3;
+
 /// What comes next.
 pub(super) enum Next {
     /// This.
@@ -120,6 +123,11 @@ impl Host {
         match runs {
             Some(Ok(true)) => {
                 self.finish(Switched::Well);
+                None
+            }
+            // Each time nobody was left to tell the end: it is the release that kills the supervisor or the machine.
+            Some(Ok(false)) if begun.starts >= MOST_STARTS && !self.fresh.begun => {
+                self.finish(Switched::RolledBack(Code::new("fleet.interrupted")));
                 None
             }
             // The gate comes once more, and the switch after it.

@@ -91,6 +91,11 @@ impl Host {
         if total.started != listed.0 || total.bad != listed.1 {
             return wait("rollup.inconsistent");
         }
+        // A shard that was read before 1970 would make every look at the evidence agree.
+        let read = head.shards.all().map(|shard| rollup.shards.get(&shard).map(|shard| shard.as_of)).min().flatten();
+        if read.is_none_or(|read| read < rollup.as_of) {
+            return wait("rollup.inconsistent");
+        }
         let passed = |before: Place| {
             head.promoted.is_some_and(|promoted| promoted > before)
                 || rollup.step(before).is_some_and(|count| count.passed_at.is_some())
@@ -227,6 +232,9 @@ impl Host {
         };
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 1000")]
         let ok_sample = (head.ok_sample * 1000.0).round() as u16;
+        let same =
+            |begun: &&Begun| begun.rollout == head.rollout && begun.release == release && begun.attempt == head.attempt;
+        let starts = self.memory.begun.as_deref().filter(same).map_or(0, |begun| begun.starts);
         self.memory.begun = Some(Box::new(Begun {
             rollout: head.rollout.clone(),
             release,
@@ -235,6 +243,7 @@ impl Host {
             shards: head.shards,
             ok_sample,
             hold_on_failure: head.lease.as_ref().is_some_and(|lease| lease.hold_on_failure),
+            starts,
         }));
         self.changed = true;
         self.fresh.evidence = true;

@@ -74,6 +74,9 @@ pub struct Begun {
     pub ok_sample: u16,
     /// Whether the slot is kept where it ends badly.
     pub hold_on_failure: bool,
+    /// How often it was started and nobody was left to tell the end.
+    #[serde(default)]
+    pub starts: u8,
 }
 
 /// Evidence on its way.

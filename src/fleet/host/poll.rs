@@ -19,6 +19,15 @@ const LONGEST_BACKOFF: u64 = 3600;
 /// The longest that a store may put a host off, in seconds.
 const LONGEST_RETRY_AFTER: u64 = 86_400;
 
+/// By how much the number of a state may be higher than that of the last one that was seen.
+const LONGEST_JUMP: u64 = 1 << 32;
+
+/// The longest time between two polls whatever a head says, in seconds: a later head must be able to correct it.
+const LONGEST_POLL: u64 = 86_400;
+
+/// How old the time of the last poll may be where it is kept, in seconds.
+const SAVED_READ: u64 = 600;
+
 impl Host {
     /// The first poll is anywhere within an interval: a fleet that boots at once does not ask at once.
     pub(super) fn begin(&mut self) {
@@ -101,11 +110,17 @@ impl Host {
                 };
                 self.stage = stage;
             }
+            let is_fresh = self.is_fresh();
             match self.stage {
                 Stage::Learn => return Step::Learn { release: self.wanted().unwrap_or_default().to_owned() },
                 Stage::Prefetch => return Step::Prefetch { release: self.target().unwrap_or_default().to_owned() },
-                Stage::Switch => match &self.memory.begun {
-                    Some(begun) if self.is_fresh() => {
+                Stage::Switch => match &mut self.memory.begun {
+                    Some(begun) if is_fresh => {
+                        // Known on the disk before it happens: what kills the machine leaves no other trace.
+                        if !std::mem::replace(&mut self.fresh.begun, true) {
+                            begun.starts = begun.starts.saturating_add(1);
+                            self.changed = true;
+                        }
                         return Step::Switch { release: begun.release.clone(), attempt: begun.attempt };
                     }
                     // What was checked is too old: from the head once more.
@@ -185,14 +200,22 @@ impl Host {
         if head.seq < self.memory.seq {
             return self.alarm("head.rollback");
         }
+        // Nothing comes after the highest number: whoever has the online key for a minute must not use them up for ever.
+        if self.memory.seq > 0 && head.seq > self.memory.seq.saturating_add(LONGEST_JUMP) {
+            return self.alarm("head.seq_jump");
+        }
         if let Some(mine) = self.head.as_ref().filter(|mine| mine.seq == head.seq)
             && **mine != *head
         {
             return self.alarm("head.equivocation");
         }
-        let other = self.head.as_ref().is_some_and(|mine| mine.rollout != head.rollout);
-        if other {
-            self.memory.before = self.memory.read;
+        // What was seen of one rollout says nothing of another, whatever it calls itself: another release under the same
+        // name and an earlier beginning are another rollout too, and so is whatever follows a state that no longer opens.
+        let another =
+            |mine: &Arc<Head>| mine.rollout != head.rollout || mine.release != head.release || head.t0 < mine.t0;
+        if self.head.as_ref().map_or(self.memory.seq > 0, another) {
+            self.memory.before = self.memory.read.or(self.memory.before);
+            self.changed = true;
         }
         if head.seq > self.memory.seq || self.memory.file.is_none() {
             self.memory.seq = head.seq;
@@ -224,6 +247,10 @@ impl Host {
         self.failures = 0;
         (self.trouble, self.alarm) = (None, false);
         self.memory.read = Some(self.seen);
+        // A rollout cannot be dated back before this, after a restart either.
+        if self.saved_read.is_none_or(|saved| saved.0.abs_diff(self.seen.0) >= SAVED_READ) {
+            self.changed = true;
+        }
         self.fresh = Fresh { head: Some(self.seen), ..Fresh::default() };
         if self.known.as_ref().is_some_and(|known| known.what.is_err()) {
             self.known = None;
@@ -255,7 +282,8 @@ impl Host {
         self.pause();
         (self.word, self.code) = (word, code.map(Code::new));
         let hint = self.head.as_ref().map(|head| head.poll_s);
-        let interval = hint.map_or(self.me.poll_s, |hint| if self.near { hint.open } else { hint.idle });
+        let interval =
+            hint.map_or(self.me.poll_s, |hint| if self.near { hint.open } else { hint.idle }).min(LONGEST_POLL);
         #[allow(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,

@@ -10,6 +10,9 @@ use crate::fleet::store::{Request, Trouble, What};
 /// The most evidence that is kept, and the most releases that are not tried again: a host has one rollout at a time.
 const MOST: usize = 64;
 
+/// The longest that a store may put evidence off, in seconds.
+const LONGEST_SILENCE: u64 = 240;
+
 impl Host {
     /// What the driver has to say about the end of a switch that it tells next, for people: a sentence, and after a line
     /// feed the end of what the program wrote.
@@ -42,6 +45,9 @@ impl Host {
                 self.owe(&begun, State::Declined(code));
             }
             Switched::Interrupted => {
+                // Somebody is left to tell: it killed neither the supervisor nor the machine.
+                let starts = begun.starts.saturating_sub(1);
+                let begun = Box::new(Begun { starts, ..*begun });
                 // What runs now is asked, and until then nothing else is known.
                 self.memory.begun = Some(begun);
                 self.known = None;
@@ -133,7 +139,8 @@ impl Host {
     /// Again soon, in four minutes at most: who is silent for long counts as bad.
     pub(super) fn send_later(&mut self, trouble: &Trouble) {
         self.send_failures = self.send_failures.saturating_add(1);
-        self.send_at = self.after_failure(self.send_failures.min(3), trouble);
+        let retry_after_s = trouble.retry_after_s.map(|told| told.min(LONGEST_SILENCE));
+        self.send_at = self.after_failure(self.send_failures.min(3), &Trouble { retry_after_s, ..trouble.clone() });
         self.trouble = Some(Code::new(&trouble.code));
     }
 

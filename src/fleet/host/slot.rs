@@ -29,14 +29,25 @@ impl Host {
             if held.group != group || held.number >= plan.slots {
                 held.fate = Fate::Free;
                 self.changed = true;
-                return Some(Next::Wait(Word::WaitsForSlot, None, Some(self.seen)));
+                // Not before that can be tried again.
+                let at = Timestamp(self.send_at.max(self.seen).0.saturating_add(5));
+                return Some(Next::Wait(Word::WaitsForSlot, None, Some(at)));
             }
             // Another try of a host that was broken: it still has its slot.
             held.fate = Fate::Used;
             let until = held.slot.until.0;
-            let ends = self.clock().later().0.saturating_add(self.me.max_switch_s);
+            // By the clock that `until` was written with: by another it might never be long enough.
+            let ends = self.clock().store().0.saturating_add(self.me.max_switch_s);
             let number = self.memory.held.as_ref().map(|held| held.number)?;
-            return (ends >= until).then_some(Next::Go(Stage::Look(number)));
+            if ends < until {
+                return None;
+            }
+            if self.fresh.slots >= TRIES {
+                let at = Timestamp(self.seen.0.saturating_add(60));
+                return Some(Next::Wait(Word::WaitsForSlot, None, Some(at)));
+            }
+            self.fresh.slots += 1;
+            return Some(Next::Go(Stage::Look(number)));
         }
         if self.fresh.slots >= TRIES || u32::from(self.fresh.slots) >= plan.slots {
             self.slot_failures = self.slot_failures.saturating_add(1);
@@ -70,7 +81,7 @@ impl Host {
         let written = self.memory.held.as_ref().is_some_and(|held| held.slot.nonce == slot.nonce);
         let mine = written || self.tried.as_deref() == Some(slot.nonce.as_str());
         let stranger = crate::fleet::HostId([0; 16]);
-        if !mine && !slot.is_free_for(stranger, self.clock().earlier()) {
+        if !mine && !slot.is_free_for(stranger, self.clock().earlier()) && !slot.is_nonsense(self.clock().later()) {
             return self.next_slot();
         }
         let ends = self.me.max_switch_s.saturating_mul(2).saturating_add(120);

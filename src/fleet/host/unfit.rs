@@ -23,6 +23,7 @@ impl Host {
             shards: head.shards,
             ok_sample: 1000,
             hold_on_failure: false,
+            starts: 0,
         }));
         self.finish(Switched::RolledBack(code));
         self.known = None;

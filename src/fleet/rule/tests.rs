@@ -96,6 +96,16 @@ fn a_good_release_is_not_stopped_by_its_early_failures() {
 }
 
 #[test]
+fn invented_hosts_make_no_share_small() {
+    let mut head = head();
+    let many = |bad| rollup(&[counts(1_000_000, 0, bad, 0)]);
+    assert_eq!(halts(&head, &many(40)), None, "2 % of twice the thousand that the plan knows of");
+    assert_eq!(halts(&head, &many(41)), Some(Halt::Share { bad: 41, started: 2000 }));
+    head.rings[0].hosts = 0;
+    assert_eq!(halts(&head, &many(41)), None, "nobody has said how many there are");
+}
+
+#[test]
 fn one_bad_canary_stops_a_rollout_and_what_was_acknowledged_does_not_count() {
     let mut head = head();
     head.rings[0].name = "canary".to_owned();

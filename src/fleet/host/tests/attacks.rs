@@ -8,6 +8,7 @@ use crate::fleet::plan::{Ack, Step};
 use crate::fleet::rollup::{Count, Rollup, Shard};
 use crate::fleet::sample::T0;
 use crate::fleet::store::Request;
+use crate::fleet::store::memory::Fault;
 use crate::fleet::{HostId, Me};
 
 fn code(world: &World, host: usize) -> Option<String> {
@@ -96,11 +97,20 @@ fn the_online_key_alone_goes_no_faster_than_the_offline_bounds() {
 
 #[test]
 fn a_rollout_cannot_be_dated_back() {
-    let mut world = World::new(60, 1);
+    dated_back(World::new(60, 1), false);
+}
+
+#[test]
+fn a_rollout_cannot_be_dated_back_for_hosts_that_were_restarted() {
+    dated_back(World::new(60, 1), true);
+}
+
+fn dated_back(mut world: World, restarts: bool) {
     world.run(12.0);
     assert_eq!(world.run_it("1.1.0+abc"), 60);
     let so_far = world.started.len();
     let published = world.now;
+    (0..60).filter(|_| restarts).for_each(|host| world.restart(host));
     // Whoever has the online key says that the next rollout began long ago and that all of its steps are open.
     world.change(|head| {
         (head.rollout, head.release, head.salt) = ("r-2".to_owned(), "1.2.0+def".to_owned(), "x".to_owned());
@@ -108,11 +118,61 @@ fn a_rollout_cannot_be_dated_back() {
     });
     world.run(30.0);
     assert_eq!(world.run_it("1.2.0+def"), 60);
-    let last = world.by_position();
+    assert_begins_anew(&world, so_far, published);
+}
+
+/// The last step begins three hours after `published`, but for what a host had not seen by then.
+fn assert_begins_anew(world: &World, so_far: usize, published: u64) {
     let at = |host: usize| world.started[so_far..].iter().find(|started| started.host == host).unwrap().at;
-    for host in last.into_iter().filter(|host| world.machines[*host].me.id.position("x") > 0.1) {
+    let salt = &world.head.salt;
+    for host in world.by_position().into_iter().filter(|host| world.machines[*host].me.id.position(salt) > 0.1) {
         assert!(at(host) + 3600 > published + 3 * 3600, "{} after {}", at(host), published);
     }
+}
+
+#[test]
+fn another_release_under_the_name_of_a_rollout_begins_anew() {
+    let mut world = World::new(60, 1);
+    world.run(12.0);
+    let (so_far, published) = (world.started.len(), world.now);
+    world.change(|head| head.release = "1.2.0+def".to_owned());
+    world.run(30.0);
+    assert_eq!(world.run_it("1.2.0+def"), 60);
+    assert_begins_anew(&world, so_far, published);
+}
+
+#[test]
+fn the_first_rollout_of_a_host_cannot_be_dated_back_later() {
+    let mut world = World::new(60, 1);
+    world.head.t0 = Timestamp(T0.0 + 3 * 3600);
+    world.publish();
+    world.run(2.0);
+    assert_eq!(world.started.len(), 0);
+    let published = world.now;
+    world.change(|head| {
+        head.t0 = Timestamp(T0.0 - 10 * 86_400);
+        head.promoted = Some(Place { ring: 0, step: 2 });
+    });
+    world.run(20.0);
+    assert_eq!(world.run_it("1.1.0+abc"), 60);
+    assert_begins_anew(&world, 0, published);
+}
+
+#[test]
+fn a_head_neither_uses_up_the_numbers_nor_sends_a_host_to_sleep() {
+    let mut world = World::new(20, 1);
+    world.run(0.9);
+    world.change(|head| head.seq = 1 << 50);
+    an_hour(&mut world);
+    assert_eq!(code(&world, 0).as_deref(), Some("head.seq_jump"));
+    world.head.seq = 1;
+    world.change(|head| (head.state, head.poll_s.idle) = (crate::fleet::plan::Phase::Paused, 300 * 86_400));
+    an_hour(&mut world);
+    let now = world.now;
+    assert!(world.machines.iter().all(|machine| machine.wakes <= now + 95_100), "a day and a tenth");
+    world.change(|_| {});
+    world.run(30.0);
+    assert!(world.machines.iter().all(|machine| machine.host.shown().seq == 3), "it can be corrected");
 }
 
 #[test]
@@ -184,6 +244,8 @@ fn a_roll_up_that_is_old_or_of_the_future_or_contradicts_itself_holds() {
         (-700, Shard { started: 0, bad: 0, as_of: T0 }, "rollup.stale"),
         (700, Shard { started: 0, bad: 0, as_of: T0 }, "rollup.of_the_future"),
         (0, Shard { started: 0, bad: 7, as_of: T0 }, "rollup.inconsistent"),
+        // A shard that says it was read long ago would agree with any evidence.
+        (0, Shard { started: 0, bad: 0, as_of: Timestamp(0) }, "rollup.inconsistent"),
     ] {
         let mut world = World::new(60, 0);
         for tenth in 14..40 {
@@ -195,6 +257,22 @@ fn a_roll_up_that_is_old_or_of_the_future_or_contradicts_itself_holds() {
         assert_eq!(code(&world, second).as_deref(), Some(why));
         assert!(world.started.iter().all(|started| started.place.unwrap().step == 0));
     }
+}
+
+#[test]
+fn a_store_that_puts_evidence_off_makes_nobody_silent() {
+    let mut world = World::new(60, 1);
+    let busy_until = T0.0 + 2 * 3600;
+    world.store.on_request(move |request, now| {
+        let ends = matches!(request, Request::Report { report, .. } if report.state.is_final());
+        (ends && now.0 < busy_until).then_some(Fault::Busy { retry_after_s: Some(86_400) })
+    });
+    world.head.gate.deadline_s = 3 * 3600;
+    world.publish();
+    world.run(5.5);
+    let total = world.rollup().unwrap().total();
+    assert!(total.started > 0 && total.overdue == 0, "{total:?}");
+    assert!(world.rollup().unwrap().rings[0][0].ok > 0);
 }
 
 #[test]

@@ -220,6 +220,33 @@ fn a_switch_that_was_interrupted_is_taken_up_again() {
 }
 
 #[test]
+fn a_release_that_kills_its_machine_is_started_three_times_and_then_reported() {
+    let mut world = World::new(30, 1);
+    let unlucky = world.by_position()[3];
+    while world.hours() < 9.0 {
+        let next = world.hours() + 0.02;
+        world.run(next);
+        if world.machines[unlucky].switching.is_some() {
+            world.restart(unlucky);
+        }
+    }
+    assert_eq!(world.run_it("1.1.0+abc"), 29);
+    assert_eq!(world.started.iter().filter(|started| started.host == unlucky).count(), 3);
+    let bad = world.rollup().unwrap().bad;
+    assert_eq!(bad.iter().map(|bad| bad.code.as_str()).collect::<Vec<_>>(), ["fleet.interrupted"]);
+}
+
+#[test]
+fn an_end_that_somebody_is_left_to_tell_is_no_death() {
+    let mut world = World::new(30, 1);
+    let unlucky = world.by_position()[3];
+    world.ending = Box::new(move |host, _| if host == unlucky { Switched::Interrupted } else { Switched::Well });
+    world.run(9.0);
+    assert!(world.started.iter().filter(|started| started.host == unlucky).count() > 3);
+    assert_eq!(world.rollup().unwrap().total().bad, 0);
+}
+
+#[test]
 fn the_first_poll_and_the_others_are_spread_and_a_host_is_small() {
     let mut world = World::new(1000, 0);
     let wakes = |world: &World, of: std::ops::Range<u64>| {

@@ -51,7 +51,7 @@ fn rollup(passed: bool, bad: u64, as_of: u64) -> Vec<u8> {
     }
     rollup.rings[0][0].started = 50;
     rollup.rings[0][0].bad = bad;
-    rollup.shards.insert("0".to_owned(), Shard { started: 50, bad, as_of: Timestamp(0) });
+    rollup.shards.insert("0".to_owned(), Shard { started: 50, bad, as_of: Timestamp(as_of) });
     serde_json::to_vec(&rollup).unwrap()
 }
 

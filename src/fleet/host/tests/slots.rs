@@ -6,6 +6,8 @@ use crate::fleet::evidence::Code;
 use crate::fleet::host::{Switched, Word};
 use crate::fleet::lease::{MARGIN, Slot};
 use crate::fleet::plan::Lease;
+use crate::fleet::store::Request;
+use crate::fleet::store::memory::Fault;
 use crate::fleet::{HostId, Me};
 
 fn world(hosts: usize, slots: u32, hold_on_failure: bool) -> World {
@@ -88,6 +90,38 @@ fn a_host_that_is_restarted_in_the_middle_keeps_its_slot_until_it_knows() {
     }
     world.run(30.0);
     assert_eq!((world.run_it("1.1.0+abc"), world.peak), (30, 1));
+}
+
+#[test]
+fn a_host_whose_clock_is_ahead_renews_no_slot_for_ever() {
+    let mut world = world(3, 2, false);
+    world.add(Me { inventory_s: 0, ..Me::new(HostId::named("fast"), names()) }, 3600);
+    // A switch that takes longer than there are times: it waits instead.
+    world.add(Me { inventory_s: 0, max_switch_s: u64::MAX, ..Me::new(HostId::named("odd"), names()) }, 0);
+    world.run(12.0);
+    assert_eq!((world.run_it("1.1.0+abc"), world.machines[4].runs.0.as_str()), (4, "1.0.0"));
+}
+
+#[test]
+fn a_slot_that_cannot_be_given_back_keeps_no_host_busy() {
+    let mut world = world(3, 1, true);
+    world.head.gate.min_bad = 100;
+    world.publish();
+    world.ending = Box::new(|_, _| Switched::RolledBack(Code::new("x")));
+    world.run(9.0);
+    assert_eq!(world.started.len(), 1, "it keeps the only slot");
+    world.store.on_request(|request, _| {
+        matches!(request, Request::Replace { key, .. } if key.contains("lease/none/")).then_some(Fault::Refused)
+    });
+    world.change(|head| {
+        head.attempt = 2;
+        head.lease.as_mut().unwrap().group = "other".to_owned();
+    });
+    world.run(10.0);
+    let before = world.store.counts().get;
+    world.run(11.0);
+    let gets = world.store.counts().get - before;
+    assert!(gets < 1000, "{gets} in an hour");
 }
 
 #[test]
