@@ -89,7 +89,7 @@ impl Host {
             Err(_) => return Next::Wait(Word::Held, Some("fleet.release_unknown"), None),
         };
         if learned.runs {
-            return Next::Wait(Word::UpToDate, None, None);
+            return Next::Wait(Word::UpToDate, None, self.has_it_already(head));
         }
         if self.memory.denied.iter().any(|denied| denied.release == target && denied.attempt >= head.attempt) {
             return Next::Wait(Word::Held, Some("fleet.denied"), None);
@@ -97,7 +97,8 @@ impl Host {
         if let Err(code) = allowed(head, learned) {
             return Next::Alarm(code);
         }
-        if !may_come(head, learned) {
+        // What the plan is based on is no matter of a host that has a release of its own.
+        if !learned.from_ok || (self.pinned.is_none() && !is_based(head, learned)) {
             return Next::Wait(Word::Held, Some("fleet.wrong_base"), None);
         }
         match head.state {
@@ -270,16 +271,16 @@ fn allowed(head: &Head, learned: &Learned) -> Result<(), &'static str> {
     within(head, bounds).map_err(|refused| refused.code())
 }
 
-/// Whether the host may come to the release from what it runs.
-fn may_come(head: &Head, learned: &Learned) -> bool {
+/// Whether what the host runs is one of the releases that the plan is for.
+fn is_based(head: &Head, learned: &Learned) -> bool {
     let named = |base: &String| {
         let Some(running) = &learned.running else { return false };
         running.release.as_ref() == Some(base) || *base == running.version.to_string()
     };
-    learned.from_ok && (head.base.is_empty() || head.base.iter().any(named))
+    head.base.is_empty() || head.base.iter().any(named)
 }
 
 #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds")]
-fn seconds(share: f64, of: u64) -> u64 {
+pub(super) fn seconds(share: f64, of: u64) -> u64 {
     (share * of as f64) as u64
 }

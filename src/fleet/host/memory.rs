@@ -41,6 +41,9 @@ pub struct Memory {
     /// The last switch that ended well: should its release not hold after all, that is still to be said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub well: Option<Box<Begun>>,
+    /// The rollout and the try of which it has said that it runs the release already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<(String, u16)>,
     /// When the inventory was last sent, by its own clock.
     #[serde(default)]
     pub inventoried: Option<Timestamp>,

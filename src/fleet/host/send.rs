@@ -93,7 +93,7 @@ impl Host {
         self.queue(Unsent { rollout: begun.rollout.clone(), shards: begun.shards, report, at: self.seen, words });
     }
 
-    fn queue(&mut self, unsent: Unsent) {
+    pub(super) fn queue(&mut self, unsent: Unsent) {
         self.memory.unsent.push(unsent);
         let many = self.memory.unsent.len().saturating_sub(MOST);
         self.memory.unsent.drain(..many);

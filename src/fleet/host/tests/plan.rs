@@ -317,3 +317,25 @@ fn hosts_that_have_it_are_well_although_only_a_sample_says_so() {
     assert!((40..=130).contains(&said), "{said}");
     assert_eq!(world.rollup().unwrap().total().ok, 400, "the others are taken to be as well");
 }
+
+#[test]
+fn the_way_back_of_a_few_goes_on_though_most_run_the_release_already() {
+    let mut world = World::new(60, 1);
+    // Paused in the second step: a few have the new release.
+    world.run(3.0);
+    world.change(|head| head.state = Phase::Paused);
+    world.run(4.0);
+    let few = world.run_it("1.1.0+abc");
+    assert!((1..20).contains(&few), "{few}");
+    let t0 = crate::clock::Timestamp(world.now);
+    world.change(|head| {
+        (head.rollout, head.release, head.t0, head.state) =
+            ("back-1".to_owned(), "1.0.0".to_owned(), t0, Phase::Running);
+        let step = |pct: f64| Step { pct, not_before: None, ramp_s: 1200, bake_s: 300, manual: false };
+        head.steps = vec![step(10.0), step(50.0), step(100.0)];
+    });
+    world.run(10.0);
+    assert_eq!(world.run_it("1.0.0"), 60);
+    let rollup = world.rollup().unwrap();
+    assert_eq!((rollup.total().started, rollup.total().ok), (60, 60), "those that had it all along say so, once");
+}
