@@ -220,10 +220,10 @@ fn an_old_roll_up_that_comes_back_puts_off_no_deadline() {
         world.run(f64::from(minute) / 60.0);
         drive(&mut steward, &mut world);
         let key = names().rollup("r-1");
-        if minute >= 30 && old.is_none() {
+        if old.is_none() {
             old = world.store.peek(&key);
         }
-        if let Some(old) = old.clone().filter(|_| minute % 20 == 0) {
+        if let Some(old) = old.clone().filter(|_| minute >= 20 && minute % 10 == 0) {
             // It is what a bucket with an old copy shows.
             world.store.set(&key, old);
         }
