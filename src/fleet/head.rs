@@ -28,8 +28,11 @@ pub const MAX_FILE: usize = 64 * 1024;
 /// How deep its JSON may be.
 const MAX_DEPTH: usize = 8;
 
-/// The most rings, and the most steps of one.
+/// The most rings, the most steps of one, and the most windows.
 pub const MOST: usize = 32;
+
+/// The most pins.
+pub const MOST_PINS: usize = 256;
 
 /// The longest time to anything in a plan, in seconds: a year.
 const LONGEST: u64 = 366 * 24 * 3600;
@@ -215,6 +218,22 @@ impl Head {
         }
         if self.lease.as_ref().is_some_and(|lease| lease.slots == 0 || lease.slots > 10_000) {
             return Err("a lease has 1 to 10 000 slots".to_owned());
+        }
+        let (windows, pins) = (self.windows.len(), self.pins.len());
+        if windows > MOST || pins > MOST_PINS {
+            let message =
+                format!("there are {windows} windows and {pins} pins, and at most {MOST} and {MOST_PINS} can be");
+            return Err(message);
+        }
+        if self.pins.iter().filter_map(|pin| pin.release.as_deref()).any(|release| !is_release(release)) {
+            return Err("a pin's `release` is not a name".to_owned());
+        }
+        let in_plan = |place: &Place| {
+            usize::from(place.ring) < self.rings.len()
+                && usize::from(place.step) < self.steps_of(usize::from(place.ring)).len()
+        };
+        if self.promoted.as_ref().is_some_and(|place| !in_plan(place)) {
+            return Err("`promoted` is no step of the plan".to_owned());
         }
         if self
             .windows

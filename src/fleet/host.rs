@@ -11,6 +11,7 @@
 //!
 //! Everything from `head` to `switch` on the second line happens without a pause: whatever takes time sends the host back to the head.
 
+mod again;
 mod already;
 mod decide;
 mod gate;

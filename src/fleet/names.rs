@@ -96,6 +96,11 @@ impl Names {
         format!("{}agg/{rollout}/0.json", self.0.prefix)
     }
 
+    /// Under which the latches of all rollouts are.
+    pub fn latches(&self) -> String {
+        format!("{}latch/", self.0.prefix)
+    }
+
     /// The latch that stops a rollout: the first, or the one after `acknowledged` of them were.
     pub fn latch(&self, rollout: &str, acknowledged: u32) -> String {
         match acknowledged {

@@ -171,9 +171,17 @@ pub struct Ack {
     pub latch: String,
     /// How many bad hosts were known then; only those beyond count from now on.
     pub bad: u64,
+    /// How many operators of hosts had said stop then; only those beyond count from now on.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub stops: u64,
     /// Hosts that are not counted any more, by id.
     #[serde(default)]
     pub exclude: Vec<HostId>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "as serde asks")]
+fn is_none(number: &u64) -> bool {
+    *number == 0
 }
 
 /// Whether a rollout is running.

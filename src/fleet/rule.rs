@@ -156,7 +156,7 @@ pub fn halts(head: &Head, rollup: &Rollup) -> Option<Halt> {
         let excluded = rollup.bad.iter().filter(|bad| ack.exclude.contains(&bad.host)).count();
         ack.bad.saturating_add(excluded as u64)
     });
-    if rollup.stops > 0 && head.ack.is_none() {
+    if rollup.stops > head.ack.as_ref().map_or(0, |ack| ack.stops) {
         return Some(Halt::Stop);
     }
     let total = rollup.total();

@@ -73,6 +73,8 @@ pub struct Steward {
     shards: Vec<Shard>,
     /// Until then nobody was heard, as far as it knows, by the store's clock.
     heard: Timestamp,
+    /// The newest of the roll-ups that it has written, by the store's clock.
+    counted: Timestamp,
     /// The roll-up as it was read or written last.
     rollup: Option<Arc<Rollup>>,
     rollup_tag: Option<Tag>,
@@ -150,6 +152,7 @@ impl Steward {
             seq: 0,
             shards: Vec::new(),
             heard: Timestamp(0),
+            counted: Timestamp(0),
             rollup: None,
             rollup_tag: None,
             written: None,

@@ -9,6 +9,7 @@ use crate::fleet::head::{Head, is_release};
 use crate::fleet::plan::{Ack, Phase, Pin, is_host};
 use crate::fleet::rollup::Rollup;
 use crate::fleet::rule;
+use crate::fleet::tally::{Said, Tally};
 
 /// One change of a rollout that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -134,7 +135,7 @@ fn resume(desk: &mut Desk<'_>, head: &mut Head, ack: Option<&str>, exclude: &[Ho
                 return Err(RolloutError::OtherLatch { given: given.to_owned(), there });
             }
             let rollup = desk.rollup(head)?;
-            head.ack = Some(acknowledged(head, &there, rollup.as_ref(), exclude));
+            head.ack = Some(acknowledged(desk, head, &there, rollup.as_ref(), exclude)?);
             let latched = desk.keys(&halted.key, 1)?.first().map(|(_, at)| *at);
             latched.into_iter().chain(stopped(desk, head)?).min()
         }
@@ -150,19 +151,38 @@ fn resume(desk: &mut Desk<'_>, head: &mut Head, ack: Option<&str>, exclude: &[Ho
 }
 
 /// What is bad already is not counted again. Hosts that are not counted any more must not be deducted, too.
-fn acknowledged(head: &Head, latch: &str, rollup: Option<&Rollup>, exclude: &[HostId]) -> Ack {
+///
+/// Nobody signs a roll-up, and this is signed: what no host has said is not deducted, or a roll-up with invented failures
+/// would cover as many that are real (`what_no_host_has_said_is_not_acknowledged`).
+fn acknowledged(
+    desk: &mut Desk<'_>,
+    head: &Head,
+    latch: &str,
+    rollup: Option<&Rollup>,
+    exclude: &[HostId],
+) -> Result<Ack, RolloutError> {
     let before = head.ack.as_ref();
     let mut all = before.map(|ack| ack.exclude.clone()).unwrap_or_default();
     let new: Vec<HostId> = exclude.iter().filter(|host| !all.contains(host)).copied().collect();
     let failed = rollup.map_or(0, |rollup| rollup.total().failed());
     let counted = rollup.map_or(0, |rollup| rollup.bad.iter().filter(|bad| new.contains(&bad.host)).count()) as u64;
     all.extend(new);
-    Ack {
+    let mut said = Tally::default();
+    for evidence in desk.evidence(&head.rollout, head.shards)? {
+        said.add(&evidence);
+    }
+    let (now, deadline_s) = (desk.now(), head.gate.deadline_s);
+    let said: Vec<&Said> = said.hosts().filter(|(host, _)| !all.contains(host)).map(|(_, said)| said).collect();
+    let count = |what: &dyn Fn(&Said) -> bool| said.iter().filter(|said| what(said)).count() as u64;
+    let bad = count(&|said| said.bad.is_some() || said.is_overdue(deadline_s, now, Timestamp(0)));
+    let stops = count(&|said| said.stop.is_some());
+    Ok(Ack {
         latches: before.map_or(0, |ack| ack.latches).saturating_add(1),
         latch: latch.to_owned(),
-        bad: failed.saturating_sub(counted),
+        bad: failed.saturating_sub(counted).min(bad),
+        stops,
         exclude: all,
-    }
+    })
 }
 
 /// When the state that is in force was written, if it is one in which nobody starts.

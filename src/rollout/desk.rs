@@ -25,6 +25,9 @@ const MANIFEST: u64 = 1024 * 1024;
 /// The largest small object: a latch, a host's inventory.
 const SMALL: u64 = 64 * 1024;
 
+/// The most pages of the evidence of one shard.
+const PAGES: usize = 1000;
+
 /// An operator's place of work.
 #[derive(Debug)]
 pub struct Desk<'a> {
@@ -113,11 +116,11 @@ impl<'a> Desk<'a> {
     pub fn keys(&mut self, prefix: &str, most: usize) -> Result<Vec<(String, Timestamp)>, RolloutError> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let list = Request::List { prefix: prefix.to_owned(), after: after.take(), limit: 1000 };
+            let list = Request::List { prefix: prefix.to_owned(), after: after.clone(), limit: 1000 };
             match self.ask(list) {
                 What::Keys { keys, next } => {
                     all.extend(keys);
-                    after = next;
+                    after = goes_on(after, next).ok_or_else(|| endless(prefix))?;
                 }
                 what => return Err(failed("listed", prefix, what)),
             }
@@ -132,13 +135,16 @@ impl<'a> Desk<'a> {
     pub fn evidence(&mut self, rollout: &str, shards: Shards) -> Result<Vec<Evidence>, RolloutError> {
         let mut all = Vec::new();
         for shard in shards.all() {
-            let mut after = None;
+            let (mut after, mut pages) = (None, 0);
             loop {
-                let page = Request::Evidence { rollout: rollout.to_owned(), shard: shard.clone(), after: after.take() };
+                let page =
+                    Request::Evidence { rollout: rollout.to_owned(), shard: shard.clone(), after: after.clone() };
+                pages += 1;
                 match self.ask(page) {
                     What::Evidence { found, next } => {
                         all.extend(found);
-                        after = next;
+                        let next = goes_on(after, next).filter(|_| pages <= PAGES);
+                        after = next.ok_or_else(|| endless(&self.names.evidence_of(rollout, &shard)))?;
                     }
                     what => return Err(failed("listed", &self.names.evidence_of(rollout, &shard), what)),
                 }
@@ -244,6 +250,22 @@ impl<'a> Desk<'a> {
         let seq = manifest.seq().unwrap_or(0);
         Ok(Described { version, bounds, seq, yanked: only.yanked, expires: manifest.expires() })
     }
+}
+
+/// Where the next page begins; `None` where it leads back: such pages never end.
+fn goes_on(after: Option<String>, next: Option<String>) -> Option<Option<String>> {
+    let rises = next.as_ref().is_none_or(|next| after.is_none_or(|after| *next > after));
+    rises.then_some(next)
+}
+
+fn endless(key: &str) -> RolloutError {
+    let trouble = Trouble {
+        code: "store.nonsense".to_owned(),
+        message: "its pages do not come to an end".to_owned(),
+        retry_after_s: None,
+        passes: false,
+    };
+    RolloutError::Store { doing: "listed", key: key.to_owned(), trouble }
 }
 
 /// How long a signed state may be acted on unless told otherwise: 30 days.

@@ -244,7 +244,8 @@ fn changes(before: &Head, after: &Head) -> Vec<Changed> {
         head.ack.as_ref().map_or("none".to_owned(), |ack| {
             let excluded =
                 if ack.exclude.is_empty() { String::new() } else { format!(", {} excluded", ack.exclude.len()) };
-            format!("{} ({} bad hosts are known{excluded})", &ack.latch[..12.min(ack.latch.len())], ack.bad)
+            let latch = ack.latch.get(..12).unwrap_or(&ack.latch);
+            format!("{latch} ({} bad hosts are known{excluded})", ack.bad)
         })
     };
     compare("rollout", before.rollout.clone(), after.rollout.clone());

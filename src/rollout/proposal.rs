@@ -95,11 +95,13 @@ impl Proposal {
         let faster = matches!(change, Change::Promote | Change::SkipStep);
         if faster || (desk.offline.is_some() && matches!(change, Change::Resume { .. })) {
             let described = desk.release(&after.release)?;
-            // A way back has bounds of its own.
-            let back = || if after.base.is_empty() { None } else { bounds::within(&after, &bounds::EMERGENCY).ok() };
-            if let Err(refused) = bounds::within(&after, &described.bounds)
-                && back().is_none()
-            {
+            // A way back has bounds of its own, for hosts as for whoever signs it.
+            let allowed = if is_way_back(desk, &after, &described.version) {
+                bounds::within(&after, &bounds::EMERGENCY)
+            } else {
+                bounds::within(&after, &described.bounds)
+            };
+            if let Err(refused) = allowed {
                 let hint = "wait until the step has been open for as long as its release asks for";
                 return Err(if faster { refused.hint(hint) } else { refused }.into());
             }
@@ -226,6 +228,13 @@ fn allowed(head: &Head, running: &Described, to: &Version) -> Result<(), Rollout
         return Ok(());
     }
     Err(RolloutError::NotAWayBack { from: head.release.clone(), to: to.to_string() })
+}
+
+/// Whether the rollout leads every host that it is for back to an older version, as the offline keys have allowed.
+fn is_way_back(desk: &mut Desk<'_>, head: &Head, to: &Version) -> bool {
+    let mut from =
+        |base: &String| desk.release(base).is_ok_and(|from| from.version > *to && from.bounds.rollback_to.contains(to));
+    !head.base.is_empty() && head.base.iter().all(&mut from)
 }
 
 fn goes_on(head: &Head) -> bool {

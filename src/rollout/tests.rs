@@ -12,7 +12,7 @@ use crate::failure::Failure as _;
 use crate::fleet::evidence::{Code, Report, State};
 use crate::fleet::plan::{Phase, Pin};
 use crate::fleet::store::memory::{Fault, MemoryStore};
-use crate::fleet::store::{Request, Store as _};
+use crate::fleet::store::{Reply, Request, Store as _, What};
 use crate::fleet::{HostId, Names, Place};
 use crate::publish::{SigningKey, sign_manifest};
 use crate::trust::KeySet;
@@ -84,6 +84,12 @@ impl Site {
 
     fn change(&self, now: Timestamp, change: &Change) -> Result<Done, RolloutError> {
         self.at(now, |desk| Proposal::change(desk, change, GOOD_FOR)?.write(desk, std::slice::from_ref(&self.online)))
+    }
+
+    fn says(&self, rollout: &str, host: &str, state: State) {
+        let (rollout, shard, host) = (rollout.to_owned(), "0".to_owned(), HostId::named(host));
+        let report = Report { attempt: 1, state };
+        self.store.clone().ask(Request::Report { rollout, shard, host, report, body: Vec::new() });
     }
 
     fn head(&self) -> Option<Vec<u8>> {
@@ -287,6 +293,9 @@ fn a_halt_is_acknowledged_by_name() {
         "bad": [{"host": bad, "place": null, "code": "handoff.exited", "at": after(1)}],
     });
     site.store.set(&site.names.rollup(&begun.rollout), rollup.to_string().into_bytes());
+    for host in ["web-7", "web-8", "web-9", "web-10", "web-11"] {
+        site.says(&begun.rollout, host, State::Bad(Code::new("handoff.exited")));
+    }
     let refused = site.change(after(1), &resume(None)).unwrap_err();
     assert_eq!((refused.code(), refused.exit().number()), ("fleet.halted", 22));
     let named = crate::digest::Sha256::of(b"{\"why\":\"it burns\"}").to_string();
@@ -298,6 +307,69 @@ fn a_halt_is_acknowledged_by_name() {
     let ack = site.change(after(3), &change).unwrap().head.ack.unwrap();
     // Five have failed. One of them is not counted any more, so it is not deducted either.
     assert_eq!((ack.latches, ack.latch, ack.bad, ack.exclude), (1, named, 4, vec![bad]));
+}
+
+#[test]
+fn what_no_host_has_said_is_not_acknowledged() {
+    let site = Site::new();
+    let begun = site.start("1.1.0", "default").unwrap().head;
+    site.store.set(&site.names.latch(&begun.rollout, 0), b"{}".to_vec());
+    site.says(&begun.rollout, "web-1", State::Bad(Code::new("handoff.exited")));
+    site.says(&begun.rollout, "web-2", State::Stop(Code::new("operator")));
+    // Somebody who may write a roll-up says that fifty have failed, and that nobody has said stop.
+    let rollup = json!({
+        "v": 1, "rollout": begun.rollout, "attempt": 1, "seq": 1, "nonce": "n", "as_of": after(1), "shards": {},
+        "rings": [[{"started": 60, "ok": 10, "bad": 50, "overdue": 0, "declined": 0}]], "bad": [],
+    });
+    site.store.set(&site.names.rollup(&begun.rollout), rollup.to_string().into_bytes());
+    let named = crate::digest::Sha256::of(b"{}").to_string();
+    let ack = site.change(after(1), &resume(Some(&named))).unwrap().head.ack.unwrap();
+    assert_eq!((ack.bad, ack.stops), (1, 1), "what hosts have said themselves");
+}
+
+#[test]
+fn pages_that_do_not_go_on_are_an_error() {
+    #[derive(Debug)]
+    struct Endless(u64);
+    impl crate::fleet::store::Store for Endless {
+        fn ask(&mut self, request: Request) -> Reply {
+            self.0 += 1;
+            assert!(self.0 < 100, "it asks for ever");
+            let next = Some(["b", "a"][usize::try_from(self.0 % 2).unwrap()].to_owned());
+            let what = match request {
+                Request::List { .. } => What::Keys { keys: Vec::new(), next },
+                _ => What::Evidence { found: Vec::new(), next },
+            };
+            Reply { what, date: None }
+        }
+    }
+    let (site, mut store) = (Site::new(), Endless(0));
+    let mut desk = Desk::new(&mut store, site.names.clone(), Site::set(&site.online), T0);
+    assert_eq!(desk.keys("x/", 100).unwrap_err().code(), "fleet.store");
+    assert_eq!(desk.evidence("r-1", crate::fleet::cohort::Shards::ONE).unwrap_err().code(), "fleet.store");
+}
+
+#[test]
+fn only_a_way_back_is_as_fast_as_an_emergency() {
+    let site = Site::new();
+    let base = Start { base: vec!["1.0.0".to_owned()], ..asked("1.1.0", "default") };
+    site.at(T0, |desk| Proposal::start(desk, &base, false, GOOD_FOR)?.write(desk, std::slice::from_ref(&site.online)))
+        .unwrap();
+    // No host would go on with it: for a host that comes from an older release its own bounds hold.
+    let half = Timestamp(T0.0 + HOUR / 2);
+    assert_eq!(site.change(half, &Change::Promote).unwrap_err().code(), "fleet.out_of_bounds");
+    site.change(half, &Change::Abort).unwrap();
+    site.at(half, |desk| {
+        Proposal::start(desk, &asked("1.1.0", "default"), false, GOOD_FOR)?
+            .write(desk, std::slice::from_ref(&site.online))
+    })
+    .unwrap();
+    let back = |desk: &mut Desk<'_>| {
+        Proposal::rollback(desk, &asked("1.0.0", "default"), GOOD_FOR)?.write(desk, std::slice::from_ref(&site.online))
+    };
+    site.at(after(1), back).unwrap();
+    let promoted = site.change(Timestamp(T0.0 + HOUR * 3 / 2), &Change::Promote).unwrap();
+    assert_eq!(promoted.head.promoted, Some(Place { ring: 0, step: 1 }));
 }
 
 #[test]

@@ -42,6 +42,9 @@ pub struct Record {
     /// What the newest manifest says must never run, also not by going back to it.
     #[serde(default)]
     pub revoked: Vec<Revocation>,
+    /// The oldest version that the newest manifest allows, also for going back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_version: Option<Version>,
     /// The release that passed its watch: the known-good one.
     #[serde(default)]
     pub confirmed: Option<Confirmed>,
@@ -75,6 +78,7 @@ impl Default for Record {
             issued_max: None,
             first_seen: BTreeMap::new(),
             revoked: Vec::new(),
+            min_version: None,
             confirmed: None,
             previous: None,
             quarantine: Vec::new(),

@@ -48,6 +48,7 @@ pub fn admit(manifest: &Manifest, record: &mut Record) -> Result<Admitted, Refus
     next.issued_max = next.issued_max.max(manifest.issued);
     if matches!(manifest.proof, Vouched::Signed) {
         next.revoked = manifest.revoked.iter().map(noted).collect();
+        next.min_version = manifest.min_version.clone();
     }
     see(manifest, &mut next);
     if next == *record {

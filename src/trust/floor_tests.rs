@@ -144,3 +144,19 @@ fn what_was_revoked_is_remembered_and_what_is_no_longer_listed_is_not() {
     admit(&revoking(9, json!([])), &mut record).unwrap();
     assert_eq!(record.revocation(&binary("0.9.0", b"x")), None);
 }
+
+#[test]
+fn the_oldest_version_that_the_newest_manifest_allows_is_remembered() {
+    let mut record = Record::default();
+    let least = |seq: u64, least: serde_json::Value| {
+        let mut value = manifest(&["1.0.0"]);
+        (value["seq"], value["min_version"]) = (json!(seq), least);
+        read_value(&value).unwrap()
+    };
+    admit(&least(8, json!("0.9.0")), &mut record).unwrap();
+    assert_eq!(record.min_version.as_ref().map(ToString::to_string).as_deref(), Some("0.9.0"));
+    assert!(matches!(admit(&least(7, json!(null)), &mut record), Ok(Admitted::Stale(_))));
+    assert!(record.min_version.is_some(), "an older one takes nothing back");
+    admit(&least(9, json!(null)), &mut record).unwrap();
+    assert_eq!(record.min_version, None);
+}

@@ -84,7 +84,8 @@ fn a_latch_stops_a_host_at_its_gate() {
     let field = Field::new(&s3);
     let site = field.host();
     field.release("1.1.0", 1, Kind::Good, &[]);
-    field.put(field.names.latch("r-1", 0), "{}");
+    // Whatever its bytes are: also those that stand for no object elsewhere.
+    field.put(field.names.latch("r-1", 0), "{\"fetchd\":\"there is nothing here\"}\n");
     field.head(1, "1.1.0", |_| {});
     let mut fetchd = field.run(&site, "web-1", &[]);
     fetchd.wait("it is halted", |status| {

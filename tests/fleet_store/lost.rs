@@ -123,3 +123,18 @@ async fn the_time_of_the_store_is_told_however_wrong() {
     let behind = fetchd::clock::Timestamp::now().0 - date.unwrap().0;
     assert!((7100..9000).contains(&behind), "{behind} s");
 }
+
+/// Whoever may create a latch could create it with the bytes that stand for no object.
+#[tokio::test]
+async fn a_latch_is_there_whatever_its_bytes() {
+    const NOTHING: &str = "{\"fetchd\":\"there is nothing here\"}\n";
+    let server = S3Server::start();
+    let subject = Subject::server(&server, Deletes::Tombstone).await;
+    let (latch, other) = (super::names().latch("r-1", 0), "fleet/lease/g/0");
+    subject.put(&latch, NOTHING).await;
+    subject.put(other, NOTHING).await;
+    assert!(subject.exists(&latch).await, "a host at its gate is stopped");
+    assert_eq!(subject.body(&latch).await.as_deref(), Some(NOTHING), "an operator sees it");
+    assert_eq!(subject.create(&latch, "halt").await, What::Conflict, "a halt is there");
+    assert!(!subject.exists(other).await && subject.body(other).await.is_none());
+}

@@ -40,7 +40,7 @@ impl Line {
         attend: &mut dyn Attend,
     ) -> Result<Outcome, PassFailure> {
         fleet.heed(self.store.record(), Timestamp::now());
-        if ask.afresh || ask.force {
+        if ask.afresh || ask.force || ask.restart {
             fleet.host.poll_now();
         }
         loop {
@@ -87,6 +87,8 @@ impl Line {
                         }
                     }
                 }
+                // A supervisor that was interrupted has used up what it had: no download belongs between the gate and the switch.
+                Step::Switch { release, .. } if !fleet.has_fetched(&release) => fleet.host.fetch_again(0),
                 Step::Switch { release, attempt } => {
                     return self.switch(fleet, (&release, attempt), ask, driver, attend);
                 }
@@ -137,20 +139,16 @@ impl Line {
         tracing::info!(event = "fleet.switch", release, attempt, "{message}");
         self.note(&Event::new(Timestamp::now(), "fleet.switch").message(message).detail("attempt", u64::from(attempt)));
         let result = self.go_to(fleet, release, ask, driver, attend);
-        let how = match &result {
-            Ok(Outcome::Held(why)) => Switched::Declined(Code::new(&why.code)),
-            Ok(_) => Switched::Well,
-            Err(failure) if failure.was_interrupted() => Switched::Interrupted,
-            // What could not be written down is brought to its end by the next pass, and learnt then.
-            Err(PassFailure::State(_) | PassFailure::Panicked(_)) => Switched::Interrupted,
-            Err(failure) => Switched::RolledBack(Code::new(failure.code())),
-        };
-        let interrupted = how == Switched::Interrupted;
+        let end = End::of(&result);
+        let interrupted = end == End::Known(Switched::Interrupted);
         if let Err(failure) = &result {
             fleet.host.remark(&chain(failure));
         }
-        if !matches!(result, Err(PassFailure::Handoff(HandoffError::Stopping))) {
-            fleet.host.switched(how);
+        match end {
+            _ if matches!(result, Err(PassFailure::Handoff(HandoffError::Stopping))) => {}
+            End::Known(how) => fleet.host.switched(how),
+            End::NotNow(code) => fleet.host.postponed(&code),
+            End::Unfetched => fleet.host.fetch_again(60),
         }
         fleet.keep(&mut self.store)?;
         fleet.wakes = Timestamp::now();
@@ -162,6 +160,10 @@ impl Line {
 
     /// What runs here did not hold, though it was confirmed, and the release before serves again. Its fleet hears of it.
     pub(in crate::agent) fn tell_fleet(&mut self, sha256: Sha256, code: &str) {
+        // Right after a start no pass has opened it yet.
+        if let Err(e) = self.open_fleet() {
+            tracing::error!(event = "state.unreadable", error = chain(&e), "the fleet cannot be told of it");
+        }
         let Some(fleet) = self.fleet.as_deref_mut() else { return };
         // Only what it came to last through the fleet is a matter of the fleet.
         if fleet.came.last().is_none_or(|came| came.sha256 != sha256) {
@@ -200,7 +202,43 @@ impl Line {
     }
 }
 
+/// How a switch ended, for the machine.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Known(Switched),
+    /// The program, or whoever restarts it, does not want it now.
+    NotNow(Code),
+    /// It could not be fetched: nothing was begun with it.
+    Unfetched,
+}
+
+impl End {
+    /// Only what the release itself has done is held against it: a network that fails, or a manifest that stopped being good a
+    /// moment ago, must not count as a bad host and halt everybody.
+    fn of(result: &Result<Outcome, PassFailure>) -> End {
+        const NOT_NOW: [&str; 2] = ["restart.waits", "install.not_now"];
+        match result {
+            Ok(Outcome::Held(why)) if NOT_NOW.contains(&why.code.as_str()) => End::NotNow(Code::new(&why.code)),
+            Ok(Outcome::Held(why)) => End::Known(Switched::Declined(Code::new(&why.code))),
+            Ok(_) => End::Known(Switched::Well),
+            Err(failure) if failure.was_interrupted() => End::Known(Switched::Interrupted),
+            // What could not be written down is brought to its end by the next pass, and learnt then.
+            Err(PassFailure::State(_) | PassFailure::Panicked(_)) => End::Known(Switched::Interrupted),
+            Err(PassFailure::Fetch(_)) => End::Unfetched,
+            // It was tried before, and failed: only the end of that was not known.
+            Err(PassFailure::Refused(why)) if why.code() != "release.quarantined" => {
+                End::Known(Switched::Declined(Code::new(why.code())))
+            }
+            Err(failure) => End::Known(Switched::RolledBack(Code::new(failure.code()))),
+        }
+    }
+}
+
 impl Fleet {
+    fn has_fetched(&self, release: &str) -> bool {
+        self.fetched.as_ref().is_some_and(|(fetched, _)| fetched == release)
+    }
+
     /// What the machine is told of a failure; `Err`: it is told nothing, and asks for the same again.
     fn told<T>(&mut self, result: Result<T, PassFailure>) -> Result<Result<T, Code>, PassFailure> {
         match result {
@@ -217,5 +255,31 @@ impl Fleet {
                 Ok(Err(Code::new(failure.code())))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::failure::Exit;
+    use crate::fetch::FetchFailure;
+    use crate::trust::Refused;
+
+    #[test]
+    fn only_what_a_release_did_is_held_against_it() {
+        let refused = |code| Refused::new(code, Exit::Stale, "x");
+        let end = |failure: PassFailure| End::of(&Err(failure));
+        let network = FetchFailure::SiblingDenied { name: "a".to_owned(), message: "x".to_owned() };
+        assert_eq!(end(network.into()), End::Unfetched);
+        let declined = |code| End::Known(Switched::Declined(Code::new(code)));
+        assert_eq!(end(refused("release.revoked").into()), declined("release.revoked"));
+        let bad = End::Known(Switched::RolledBack(Code::new("release.quarantined")));
+        assert_eq!(end(refused("release.quarantined").into()), bad);
+        assert_eq!(end(FetchFailure::Stopped.into()), End::Known(Switched::Interrupted));
+        let held = |code: &'static str| End::of(&Ok(Outcome::Held(refused(code).into())));
+        for code in ["restart.waits", "install.not_now"] {
+            assert_eq!(held(code), End::NotNow(Code::new(code)));
+        }
+        assert_eq!(held("fleet.other"), declined("fleet.other"));
     }
 }

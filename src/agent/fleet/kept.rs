@@ -15,6 +15,9 @@ const SCHEMA: u32 = 1;
 /// How many releases are remembered that this host came to: what runs, and what it may fall back to.
 const MOST_CAME: usize = 8;
 
+/// The most ways back from a release that are kept: the newest versions.
+const MOST_WAYS_BACK: usize = 64;
+
 /// The file.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,7 +60,10 @@ impl Kept {
 }
 
 /// Adds `new` as the newest, in the place of what was known of the same bytes. Whether that changed anything.
-pub(super) fn remember(came: &mut Vec<Came>, new: Came) -> bool {
+pub(super) fn remember(came: &mut Vec<Came>, mut new: Came) -> bool {
+    // A manifest may list more than a state file holds; what is read is never larger than what is written.
+    new.rollback_to.sort_by(|a, b| b.cmp(a));
+    new.rollback_to.truncate(MOST_WAYS_BACK);
     if came.contains(&new) {
         return false;
     }
@@ -66,4 +72,19 @@ pub(super) fn remember(came: &mut Vec<Came>, new: Came) -> bool {
     let excess = came.len().saturating_sub(MOST_CAME);
     came.drain(..excess);
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_release_is_bounded() {
+        let rollback_to: Vec<Version> = (0..5000).map(|patch| Version::new(1, 0, patch)).collect();
+        let new =
+            Came { release: "1.1.0".to_owned(), version: Version::new(1, 1, 0), sha256: Sha256::of(b"x"), rollback_to };
+        let mut came = Vec::new();
+        assert!(remember(&mut came, new.clone()) && !remember(&mut came, new));
+        assert_eq!((came[0].rollback_to.len(), &came[0].rollback_to[0]), (64, &Version::new(1, 0, 4999)));
+    }
 }

@@ -26,7 +26,6 @@ use crate::fleet::caps::{self, Caps, Feature};
 use crate::fleet::head::Rollouts;
 use crate::fleet::host::{Host, LocalPin, Me};
 use crate::fleet::steward::Steward;
-use crate::fleet::store::s3::Deletes;
 use crate::fleet::store::{Reply, Request, Trouble, What};
 use crate::state::{Record, StateError, Store};
 use crate::verify::Verified;
@@ -154,7 +153,7 @@ impl Fleet {
             let trouble = Trouble { code, message, retry_after_s: None, passes: true };
             return Ok(Reply { what: What::Failed(trouble), date: None });
         }
-        self.member.carry(request, caps.deletes() == Deletes::Tombstone, worker, attend)
+        self.member.ask(request, worker, attend)
     }
 
     /// What the store must be able to do for a request that writes a slot; others are made so that they need nothing.
@@ -181,20 +180,12 @@ impl Fleet {
 }
 
 impl Membership {
-    /// Carries a request to the bucket, where nothing has to be removed. A worker that brings no answer is a store that does not answer: nothing is known of
+    /// Carries a request to the bucket. A worker that brings no answer is a store that does not answer: nothing is known of
     /// what the request did. Fails only if it was interrupted.
     fn ask(&self, request: Request, worker: &mut dyn Worker, attend: &mut dyn Attend) -> Result<Reply, PassFailure> {
-        self.carry(request, true, worker, attend)
-    }
-
-    fn carry(
-        &self,
-        request: Request,
-        tombstones: bool,
-        worker: &mut dyn Worker,
-        attend: &mut dyn Attend,
-    ) -> Result<Reply, PassFailure> {
-        let job = StoreJob { source: self.bucket.clone(), request, tombstones, deadline: self.deadline };
+        // A host removes nothing, and bytes that stand for no object must not make it overlook one: a slot of such bytes
+        // is free all the same, and everything else is what is there.
+        let job = StoreJob { source: self.bucket.clone(), request, tombstones: false, deadline: self.deadline };
         match worker.store(&job, attend) {
             Ok(reply) => Ok(reply),
             Err(FetchFailure::Stopped) => Err(FetchFailure::Stopped.into()),

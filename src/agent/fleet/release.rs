@@ -184,6 +184,13 @@ impl Situation<'_> {
             return Err(Refused::new("manifest.rollback", Exit::Rollback, message)
                 .hint("a way back has to be signed: `rollback_to` in the bounds of what runs"));
         }
+        if let Some(least) = &self.record.min_version
+            && version.cmp_precedence(least).is_lt()
+        {
+            let message = format!("`{version}` is below `{least}`, the oldest version that the publisher allows since");
+            return Err(Refused::new("release.below_minimum", Exit::Rollback, message)
+                .hint("a newer manifest said so; publish one that allows it again"));
+        }
         let digests = directory.digests();
         let hit = self.record.revoked.iter().find(|revoked| {
             let same = revoked.version.as_ref().is_some_and(|bad| bad.cmp_precedence(version).is_eq());
@@ -246,7 +253,9 @@ impl Line {
         if !below && let Some(stale) = self.admit(&directory.manifest, &directory.offered)? {
             return Err(stale.into());
         }
+        // What an older manifest said of the ways back from what runs is not taken for what the newest one says.
         if learned.runs
+            && !below
             && let (Some(running), Some(bounds)) = (&self.running, &learned.bounds)
         {
             let (version, rollback_to) = (learned.version.clone(), bounds.rollback_to.clone());
@@ -276,7 +285,7 @@ impl Line {
             return Ok(verified);
         }
         let revision = &directory.offered.release.revision;
-        let brought = self.bring(&directory.offered, chosen, attend);
+        let brought = self.waited(&chosen).map_or_else(|| self.bring(&directory.offered, chosen, attend), Ok);
         brought.map_err(|failure| self.not_verified(failure, Some(directory.version.clone()), revision))
     }
 

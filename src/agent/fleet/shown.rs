@@ -69,7 +69,7 @@ pub(super) fn report(shown: &Shown, failure: Option<&Reported>) -> Reported {
         Word::WaitsForStore => Exit::Unreachable,
         _ => exit(&code),
     };
-    Reported { exit, message: sentence(shown), hint: None, code }
+    Reported { exit, message: sentence(shown), hint: hint(shown, exit).map(str::to_owned), code }
 }
 
 /// A refused head is one that nobody believes, or one from the past; whatever else holds a host back is a matter of time.
@@ -91,6 +91,19 @@ fn exit(code: &str) -> Exit {
         () if among(&ROLLBACK) => Exit::Rollback,
         () => Exit::Stale,
     }
+}
+
+/// What somebody can do about it.
+fn hint(shown: &Shown, exit: Exit) -> Option<&'static str> {
+    Some(match (shown.word, exit) {
+        (_, Exit::Trust) => "ask whoever signs the rollouts: `fetchd fleet status` shows what is in force",
+        (_, Exit::Rollback) => "a bucket that shows what is older or another's may be in other hands",
+        (Word::WaitsForStore, _) => "it is asked again; `fetchd fleet doctor` says what is wrong with the bucket",
+        (Word::Halted, _) => "`fetchd fleet status` says why, and `fetchd fleet resume` goes on",
+        (Word::Held, _) => "`fetchd fleet explain` says what holds a host",
+        (Word::WaitsForStep, _) => "`fetchd fleet status` says how far the step before is",
+        _ => return None,
+    })
 }
 
 /// One sentence for a person.

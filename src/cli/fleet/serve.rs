@@ -126,6 +126,6 @@ fn cannot(error: &dyn std::error::Error) -> Reported {
         code: "fleet.serve".to_owned(),
         exit: Exit::Install,
         message: format!("the page cannot be served: {error}"),
-        hint: None,
+        hint: Some("is the address free? another can be given with `--listen`".to_owned()),
     }
 }

@@ -39,6 +39,23 @@ fn a_head_that_makes_no_sense_is_none() {
     assert!(edit(&|head| head.attempt = 0).contains("attempt"));
     assert!(edit(&|head| head.release = "../x".to_owned()).contains("release"));
     assert!(edit(&|head| head.poll_s.open = 0).contains("poll_s"));
+    let pin = |release: &str| plan::Pin { host: "web-1".to_owned(), release: Some(release.to_owned()) };
+    assert!(edit(&|head| head.pins = vec![pin("../x")]).contains("a pin's"));
+    assert!(edit(&|head| head.pins = vec![pin("1.0.0"); 257]).contains("257 pins"));
+    for (ring, step) in [(1, 0), (0, 3)] {
+        assert!(edit(&|head| head.promoted = Some(Place { ring, step })).contains("no step"), "{ring} {step}");
+    }
+    let window = |head: &mut Head| {
+        let window = plan::Window {
+            days: Vec::new(),
+            start: "07:00".to_owned(),
+            end: "09:00".to_owned(),
+            labels: std::collections::BTreeMap::new(),
+            until: None,
+        };
+        head.windows = vec![window; 33];
+    };
+    assert!(edit(&window).contains("33 windows"));
 }
 
 #[test]

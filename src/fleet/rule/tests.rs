@@ -111,9 +111,22 @@ fn one_bad_canary_stops_a_rollout_and_what_was_acknowledged_does_not_count() {
     head.rings[0].name = "canary".to_owned();
     let known = rollup(&[counts(50, 40, 1, 0)]);
     assert_eq!(halts(&head, &known), Some(Halt::Canary { bad: 1 }));
-    head.ack = Some(Ack { latches: 1, latch: "0".repeat(64), bad: 1, exclude: Vec::new() });
+    head.ack = Some(Ack { latches: 1, latch: "0".repeat(64), bad: 1, stops: 0, exclude: Vec::new() });
     assert_eq!(halts(&head, &known), None);
     assert_eq!(halts(&head, &rollup(&[counts(50, 40, 2, 0)])), Some(Halt::Canary { bad: 1 }));
+}
+
+#[test]
+fn a_stop_after_an_acknowledgement_stops_the_rollout_again() {
+    let mut head = head();
+    let stops = |stops| Rollup { stops, ..rollup(&[counts(50, 40, 0, 0)]) };
+    assert_eq!(halts(&head, &stops(1)), Some(Halt::Stop));
+    let ack = Ack { latches: 1, latch: "0".repeat(64), bad: 0, stops: 1, exclude: Vec::new() };
+    head.ack = Some(ack.clone());
+    assert_eq!(halts(&head, &stops(1)), None, "it was seen");
+    assert_eq!(halts(&head, &stops(2)), Some(Halt::Stop), "that is another");
+    head.ack = Some(Ack { stops: 0, ..ack });
+    assert_eq!(halts(&head, &stops(1)), Some(Halt::Stop), "what was acknowledged was bad hosts");
 }
 
 #[test]

@@ -12,12 +12,19 @@ use crate::fleet::tally::{Said, Tally};
 /// lets it be.
 const MOST_QUIET: u32 = 4;
 
+/// The most hosts of a shard, and the most pages of one reading: more nobody has, and a bucket that invents them would
+/// fill the memory of every steward.
+pub(super) const MOST_HOSTS: usize = 100_000;
+pub(super) const MOST_PAGES: u32 = 1000;
+
 /// A part of the evidence.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     tally: Tally,
     /// Where the next page begins.
     pub(super) after: Option<String>,
+    /// Pages of the reading that is going on.
+    pages: u32,
     /// When the reading that is going on began, by the store's clock.
     pub(super) began: Timestamp0,
     /// When the last whole reading began, by the store's clock; `None` = there was none.
@@ -58,14 +65,26 @@ struct Sum {
 }
 
 impl Shard {
-    /// Takes a page in. `true`: it was the last.
-    pub(super) fn page(&mut self, found: &[Evidence], next: Option<String>) -> bool {
+    /// Takes a page in. `Some(true)`: it was the last. `None`: no bucket of a fleet has such pages, for they do not go on,
+    /// or do not end; nothing of the shard is known any more.
+    pub(super) fn page(&mut self, found: &[Evidence], next: Option<String>) -> Option<bool> {
+        // Keys rise from page to page: one that leads back would be read for ever.
+        let rises = next.as_ref().is_none_or(|next| self.after.as_ref().is_none_or(|after| next > after));
+        self.pages += 1;
+        if !rises || self.pages > MOST_PAGES {
+            self.drop_reading();
+            return None;
+        }
         for evidence in found {
             self.tally.add(evidence);
         }
         self.pieces.1 = self.pieces.1.saturating_add(found.len() as u64);
+        if self.tally.len() > MOST_HOSTS {
+            *self = Shard::default();
+            return None;
+        }
         self.after = next;
-        self.after.is_none()
+        Some(self.after.is_none())
     }
 
     /// A whole reading has come to its end.
@@ -75,7 +94,7 @@ impl Shard {
         if !same {
             self.sum = None;
         }
-        self.pieces = (self.pieces.1, 0);
+        (self.pieces, self.pages) = ((self.pieces.1, 0), 0);
         self.read = Some(self.began.0);
         let less_often = if early { 1 } else { u64::from(self.quiet + 1) };
         let pause = if open { super::OPEN * less_often } else { super::CLOSED };
@@ -84,7 +103,7 @@ impl Shard {
 
     /// The reading failed in the middle.
     pub(super) fn drop_reading(&mut self) {
-        (self.after, self.pieces.1) = (None, 0);
+        (self.after, self.pieces.1, self.pages) = (None, 0, 0);
     }
 
     /// Counts again, where anything can have changed.

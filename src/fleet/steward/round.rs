@@ -217,7 +217,12 @@ impl Steward {
     /// knows. The deadline of those that are silent begins anew.
     fn notice_gap(&mut self) {
         let now = self.clock().store();
-        let gap = self.rollup.as_ref().is_some_and(|known| known.as_of.0.saturating_add(LONGEST_GAP) < now.0);
+        // What this steward has counted itself counts as well: somebody who puts an old roll-up back from time to time
+        // would otherwise put off every deadline (`an_old_roll_up_that_comes_back_puts_off_no_deadline`).
+        let gap = self.rollup.as_ref().is_some_and(|known| {
+            let last = known.as_of.max(self.counted);
+            last.0.saturating_add(LONGEST_GAP) < now.0
+        });
         if gap {
             self.heard = now;
         }
@@ -251,12 +256,8 @@ impl Steward {
         let Some(shard) = self.shards.get_mut(number) else { return self.nonsense() };
         match what {
             What::Evidence { found, next } => {
-                // A page that leads back to itself would be read for ever.
-                if next.is_some() && next == shard.after {
-                    shard.drop_reading();
-                    return self.nonsense();
-                }
-                if shard.page(&found, next) {
+                let Some(last) = shard.page(&found, next) else { return self.nonsense() };
+                if last {
                     shard.is_read(seen, open, early);
                     self.list_next();
                 }
@@ -295,6 +296,7 @@ impl Steward {
     fn take_written(&mut self, what: What) {
         match what {
             What::Written(tag) => {
+                self.counted = self.written.as_ref().map_or(self.counted, |written| written.as_of.max(self.counted));
                 self.rollup = self.written.clone();
                 // Without its tag it is read again before it is replaced.
                 if tag.is_none() {

@@ -2,11 +2,11 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::fleet::drive::{Desk, World, names};
-use crate::fleet::evidence::{Place, Report, State};
+use crate::fleet::evidence::{Evidence, Place, Report, State};
 use crate::fleet::rule;
 use crate::fleet::sample::T0;
 use crate::fleet::store::memory::Fault;
-use crate::fleet::store::{Request, Store as _};
+use crate::fleet::store::{Reply, Request, Store as _, What};
 
 /// Asks until it sleeps or is done; how many requests that took.
 fn drive(steward: &mut Steward, world: &mut World) -> usize {
@@ -158,4 +158,78 @@ fn places_that_no_plan_has_are_counted_at_the_end() {
     drive(&mut steward, &mut world);
     let rings = world.rollup().unwrap().rings;
     assert_eq!((rings[0][0].started, rings[0][2].started), (0, 1));
+}
+
+/// A steward whose bucket answers every page of evidence with what `page` says; how many pages it has read until it rests.
+fn lied_to(mut page: impl FnMut(usize) -> (Vec<Evidence>, Option<String>)) -> (Steward, usize) {
+    let mut world = World::new(0, 0);
+    let now = Timestamp(world.now);
+    let (mut steward, mut pages) = (Steward::once(names(), HostId::named("operator"), "boot", Timestamp(world.now)), 0);
+    for _ in 0..10_000 {
+        match steward.next(now) {
+            Step::Ask(Request::Evidence { .. }) => {
+                let (found, next) = page(pages);
+                pages += 1;
+                let reply = Reply { what: What::Evidence { found, next }, date: Some(now) };
+                steward.replied(reply, now, &Desk);
+            }
+            Step::Ask(request) => {
+                let reply = world.store.ask(request);
+                steward.replied(reply, now, &Desk);
+            }
+            Step::Sleep { .. } | Step::Done => return (steward, pages),
+        }
+    }
+    panic!("it reads for ever");
+}
+
+#[test]
+fn pages_that_lead_back_are_not_read_for_ever() {
+    let (steward, pages) = lied_to(|page| (Vec::new(), Some(["b", "a"][page % 2].to_owned())));
+    assert!(pages <= 3, "{pages}");
+    assert_eq!(steward.outcome().trouble.unwrap().as_str(), "store.nonsense");
+}
+
+#[test]
+fn hosts_that_a_bucket_invents_do_not_fill_the_memory() {
+    let invented = |page: usize| {
+        let one = |n: usize| Evidence {
+            host: HostId::named(&format!("{page}-{n}")),
+            report: "1-s-r0k0".parse().unwrap(),
+            at: T0,
+        };
+        ((0..1000).map(one).collect(), Some(format!("{page:09}")))
+    };
+    let (steward, pages) = lied_to(invented);
+    assert!(pages <= 101, "{pages} pages of 1000 hosts");
+    assert_eq!(steward.outcome().trouble.unwrap().as_str(), "store.nonsense");
+    assert_eq!(steward.shards[0].after, None, "nothing of them is kept");
+    // The same host for ever.
+    let (_, pages) = lied_to(|page| (Vec::new(), Some(format!("{page:09}"))));
+    assert!(pages <= 1001, "{pages}");
+}
+
+#[test]
+fn an_old_roll_up_that_comes_back_puts_off_no_deadline() {
+    let mut world = World::new(0, 0);
+    report(&mut world, "a", "1-s-r0k0");
+    let mut steward = Steward::new(names(), HostId::named("steward"), "boot", Timestamp(world.now));
+    let overdue = |world: &World| world.rollup().map_or(0, |rollup| rollup.total().overdue);
+    let mut old = None;
+    for minute in 0..90 {
+        world.run(f64::from(minute) / 60.0);
+        drive(&mut steward, &mut world);
+        let key = names().rollup("r-1");
+        if old.is_none() {
+            old = world.store.peek(&key);
+        }
+        if let Some(old) = old.clone().filter(|_| minute >= 20 && minute % 10 == 0) {
+            // It is what a bucket with an old copy shows.
+            world.store.set(&key, old);
+        }
+        if overdue(&world) > 0 {
+            return;
+        }
+    }
+    panic!("a host that was silent for an hour and a half is not overdue");
 }

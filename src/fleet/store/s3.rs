@@ -148,7 +148,7 @@ impl Carrier {
     async fn get(&self, key: &str, unless: Option<&Tag>, limit: u64) -> Result<What, FetchError> {
         let known = unless.map(|tag| ETag::new(&*tag.0));
         Ok(match self.bucket.get_unless(key, limit, known.as_ref()).await? {
-            Read::Object(object) if self.is_tombstone(&object.bytes) => What::Absent,
+            Read::Object(object) if self.is_tombstone(key, &object.bytes) => What::Absent,
             Read::Object(object) => What::Object { tag: tag_of(&object.etag), body: object.bytes.into() },
             Read::Unchanged { .. } => What::Unchanged,
             Read::Absent => What::Absent,
@@ -157,7 +157,7 @@ impl Carrier {
 
     async fn head(&self, key: &str) -> Result<What, FetchError> {
         let Some(stat) = self.bucket.head(key).await? else { return Ok(What::Absent) };
-        if self.deletes == Deletes::Tombstone && stat.size == TOMBSTONE.len() as u64 {
+        if self.buries(key) && stat.size == TOMBSTONE.len() as u64 {
             let there = self.bucket.get(key, stat.size).await?;
             return Ok(there.filter(|there| there.bytes != TOMBSTONE).map_or(What::Absent, |_| What::Unchanged));
         }
@@ -176,7 +176,7 @@ impl Carrier {
         let there = self.bucket.patiently(async |bucket| bucket.get(key, limit).await).await?;
         match there {
             Some(object) if perhaps_ours && object.bytes == body => Ok(What::Written(Some(tag_of(&object.etag)))),
-            Some(object) if self.is_tombstone(&object.bytes) => {
+            Some(object) if self.is_tombstone(key, &object.bytes) => {
                 match self.bucket.replace(key, body, FRESH, &object.etag).await? {
                     Replaced::Done(written) => Ok(What::Written(written.etag.as_ref().map(tag_of))),
                     Replaced::Lost { .. } => Ok(What::Conflict),
@@ -232,8 +232,15 @@ impl Carrier {
         Ok(What::Evidence { found: page.keys.into_iter().filter_map(one).collect(), next })
     }
 
-    fn is_tombstone(&self, bytes: &[u8]) -> bool {
-        self.deletes == Deletes::Tombstone && bytes == TOMBSTONE
+    fn is_tombstone(&self, key: &str, bytes: &[u8]) -> bool {
+        self.buries(key) && bytes == TOMBSTONE
+    }
+
+    /// Whether bytes can stand for no object here. Never in the place of a latch: whoever may create one could otherwise
+    /// create it as one that is not there, and no halt could be written any more
+    /// (`a_latch_is_there_whatever_its_bytes`).
+    fn buries(&self, key: &str) -> bool {
+        self.deletes == Deletes::Tombstone && !key.starts_with(&self.names.latches())
     }
 }
 

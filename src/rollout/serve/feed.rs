@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
@@ -47,6 +48,8 @@ pub struct Feed {
     jobs: SyncSender<Job>,
     seen: watch::Receiver<Snapshot>,
     every: Duration,
+    /// Somebody has asked for a look, and it has not begun: of these one waits, and leaves room for a change.
+    looks: Arc<AtomicBool>,
 }
 
 /// What is shown of a change, and by what it is confirmed; or that it was refused.
@@ -70,6 +73,8 @@ impl Feed {
     pub fn start(every: Duration, mut source: impl Source) -> io::Result<Feed> {
         let (jobs, asked) = sync_channel(WAITING);
         let (show, seen) = watch::channel(Snapshot::default());
+        let looks = Arc::new(AtomicBool::new(false));
+        let begins = Arc::clone(&looks);
         let work = move || {
             let show_next = |source: &mut dyn Source| {
                 let next = show.borrow().clone().after(source.look());
@@ -77,6 +82,9 @@ impl Feed {
             };
             // Whoever asked may have gone: nobody is told then.
             while let Ok(job) = asked.recv() {
+                if matches!(job, Job::Look) {
+                    begins.store(false, Ordering::SeqCst);
+                }
                 match job {
                     // Who asked while the last look was under way has what it saw.
                     Job::Look if show.borrow().is_fresh(every) => {}
@@ -91,7 +99,7 @@ impl Feed {
             }
         };
         std::thread::Builder::new().name("fleet-look".to_owned()).spawn(work)?;
-        Ok(Feed { jobs, seen, every })
+        Ok(Feed { jobs, seen, every, looks })
     }
 
     /// What is to be seen now.
@@ -101,8 +109,9 @@ impl Feed {
         if last.is_fresh(self.every) {
             return last;
         }
-        // Full: it has been asked for already.
-        let _ = self.jobs.try_send(Job::Look);
+        if !self.looks.swap(true, Ordering::SeqCst) && self.jobs.try_send(Job::Look).is_err() {
+            self.looks.store(false, Ordering::SeqCst);
+        }
         let _ = tokio::time::timeout(PATIENCE, seen.changed()).await;
         seen.borrow().clone()
     }

@@ -215,3 +215,37 @@ fn only_who_has_the_token_changes_anything_and_only_what_he_was_shown() {
         assert!(html.contains("id=\"operate\" hidden") && !html.contains("secret"), "the page tells nobody the token");
     });
 }
+
+/// A source whose looks wait until somebody lets them go.
+struct Slow(std::sync::mpsc::Receiver<()>);
+
+impl Source for Slow {
+    fn look(&mut self) -> Result<View, Reported> {
+        let _ = self.0.recv_timeout(Duration::from_secs(30));
+        Ok(view())
+    }
+
+    fn propose(&mut self, _: &Order) -> Result<(String, Vec<String>), Reported> {
+        Ok(("id-1".to_owned(), Vec::new()))
+    }
+
+    fn confirm(&mut self, _: &str) -> Result<String, Reported> {
+        Ok(String::new())
+    }
+}
+
+#[test]
+fn however_many_look_a_pause_is_taken() {
+    run(async {
+        let (go_on, slow) = std::sync::mpsc::channel();
+        let feed = Feed::start(Duration::ZERO, Slow(slow)).unwrap();
+        for _ in 0..30 {
+            let _ = tokio::time::timeout(Duration::from_millis(2), feed.now()).await;
+        }
+        let mut pause = Box::pin(feed.propose(Order::Pause));
+        let soon = tokio::time::timeout(Duration::from_millis(2), &mut pause).await;
+        assert!(soon.is_err(), "it waits for the bucket, and is not refused: {soon:?}");
+        drop(go_on);
+        assert_eq!(pause.await.unwrap().0, "id-1");
+    });
+}

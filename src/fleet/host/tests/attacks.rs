@@ -306,7 +306,7 @@ fn a_host_can_stop_a_rollout_and_an_operator_can_leave_it_out() {
     expected.sort_unstable();
     assert_eq!(named, expected, "everybody sees who it was");
     world.change(|head| {
-        head.ack = Some(Ack { latches: 1, latch: "0".repeat(64), bad: 0, exclude: liars });
+        head.ack = Some(Ack { latches: 1, latch: "0".repeat(64), bad: 0, stops: 0, exclude: liars });
     });
     world.run(16.0);
     assert_eq!(world.run_it("1.1.0+abc"), 200);

@@ -96,7 +96,7 @@ fn a_halt_that_was_acknowledged_is_not_counted_again() {
     let (bad, before) = (world.rollup().unwrap().total().bad, world.started.len());
     assert!(world.latched());
     world.ending = Box::new(|_, _| Switched::Well);
-    world.change(|head| head.ack = Some(Ack { latches: 1, latch: "0".repeat(64), bad, exclude: Vec::new() }));
+    world.change(|head| head.ack = Some(Ack { latches: 1, latch: "0".repeat(64), bad, stops: 0, exclude: Vec::new() }));
     world.run(6.0);
     assert!(!world.latched() && world.started.len() > before || world.by_position().len() == before);
 }
