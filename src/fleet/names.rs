@@ -71,6 +71,11 @@ impl Names {
         }
     }
 
+    /// Under which the signed states of a rollout are.
+    pub fn plans(&self, rollout: &str) -> String {
+        format!("{}ro/{rollout}/", self.0.prefix)
+    }
+
     /// Under which the plans of all rollouts are.
     pub fn rollouts(&self) -> String {
         format!("{}ro/", self.0.prefix)

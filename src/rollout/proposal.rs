@@ -116,8 +116,8 @@ impl Proposal {
         good_for: Duration,
     ) -> Result<Proposal, RolloutError> {
         let last = match &before {
-            Some(before) => before.head.seq,
-            None => last(desk)?,
+            Some(before) => last(desk, &desk.names.plans(&before.head.rollout))?.max(before.head.seq),
+            None => last(desk, &desk.names.rollouts())?,
         };
         // More than what hosts have seen already, where somebody has removed the head.
         after.seq = after.seq.max(last).saturating_add(1);
@@ -131,6 +131,13 @@ impl Proposal {
         };
         let effect = Effect::of(old, &after, rollup.as_ref(), desk.now());
         let mut notes = Vec::new();
+        if let Some(before) = before.as_ref().filter(|before| before.head.seq < last) {
+            let key = desk.names.plan(&before.head.rollout, Some(last));
+            notes.push(format!(
+                "state {} lies there, and {last} was written: somebody put it back (see `{key}`)",
+                before.head.seq
+            ));
+        }
         if let Some(ahead) = desk.clock.ahead.filter(|_| desk.clock.is_off()) {
             notes.push(format!("this machine's clock and the store's are {} s apart", ahead.unsigned_abs()));
         }
@@ -215,9 +222,9 @@ impl Proposal {
     }
 }
 
-/// The highest number of which there is a copy; 0 = none.
-fn last(desk: &mut Desk<'_>) -> Result<u64, RolloutError> {
-    let copies = desk.keys(&desk.names.rollouts(), 100_000)?;
+/// The highest number below `prefix` of which there is a copy; 0 = none.
+fn last(desk: &mut Desk<'_>, prefix: &str) -> Result<u64, RolloutError> {
+    let copies = desk.keys(prefix, 100_000)?;
     let number =
         |(key, _): &(String, crate::clock::Timestamp)| key.rsplit_once("/plan-")?.1.strip_suffix(".json")?.parse().ok();
     Ok(copies.iter().filter_map(number).max().unwrap_or(0))

@@ -473,3 +473,17 @@ fn the_effect_says_how_many_hosts_come_when() {
         assert!(lines.contains("state    running → paused") && lines.contains("now: 5 → 0"), "{lines}");
     });
 }
+
+#[test]
+fn a_change_of_a_head_that_was_put_back_gets_a_number_that_no_host_has_seen() {
+    let site = Site::new();
+    site.start("1.1.0", "default").unwrap();
+    let first = site.head().unwrap();
+    site.change(after(1), &Change::Pause).unwrap();
+    site.store.clone().set(&site.names.head(), first);
+    site.at(after(2), |desk| {
+        let proposal = Proposal::change(desk, &Change::Abort, GOOD_FOR).unwrap();
+        assert_eq!(proposal.after.seq, 3, "hosts have seen the second, and would take another second for a forgery");
+        assert!(proposal.notes.iter().any(|note| note.contains("somebody put it back")), "{:?}", proposal.notes);
+    });
+}

@@ -83,8 +83,14 @@ fn exit(code: &str) -> Exit {
         "fleet.out_of_bounds",
         "fleet.no_bounds",
     ];
-    const ROLLBACK: [&str; 5] =
-        ["head.rollback", "head.equivocation", "head.wrong_product", "head.wrong_channel", "fleet.no_way_back"];
+    const ROLLBACK: [&str; 6] = [
+        "head.rollback",
+        "head.seq_jump",
+        "head.equivocation",
+        "head.wrong_product",
+        "head.wrong_channel",
+        "fleet.no_way_back",
+    ];
     let among = |list: &[&str]| list.iter().any(|start| code.starts_with(start));
     match () {
         () if among(&TRUST) => Exit::Trust,

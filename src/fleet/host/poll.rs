@@ -189,6 +189,8 @@ impl Host {
                 Err(refused) => self.alarm(refused.code()),
             },
             What::Unchanged if self.head.is_some() && self.tag.is_some() => self.has_read(),
+            // Nobody has begun a rollout yet.
+            What::Absent if self.memory.seq == 0 => self.rest(Word::Starting, Some("fleet.no_rollout")),
             What::Absent => self.alarm("head.absent"),
             What::Failed(trouble) => self.failed(&trouble),
             _ => self.nonsense(),

@@ -33,7 +33,8 @@ impl Steward {
         };
         let mine = self.post.as_ref().is_some_and(|post| post.slot.nonce == slot.nonce);
         let stranger = crate::fleet::HostId([0; 16]);
-        if !mine && !slot.is_free_for(stranger, self.clock().earlier()) {
+        let kept = !slot.is_free_for(stranger, self.clock().earlier()) && !slot.is_nonsense(self.clock().later());
+        if !mine && kept {
             return self.next_post(number);
         }
         let until = Timestamp(self.clock().store().0.saturating_add(TERM));
