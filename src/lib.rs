@@ -54,7 +54,7 @@ pub mod load;
 pub mod publish;
 #[cfg(feature = "agent")]
 pub mod restart;
-#[cfg(feature = "fleet")]
+#[cfg(all(feature = "cli", feature = "fleet"))]
 pub mod rollout;
 #[cfg(feature = "service")]
 pub mod service;

@@ -163,6 +163,7 @@ pub enum PassFailure {
 
 impl PassFailure {
     /// Whether these bytes were found bad on this host before anything was begun with them, and are not tried again.
+    #[cfg(feature = "fleet")]
     pub(super) fn condemns(&self) -> bool {
         matches!(self, PassFailure::Verify(failure) if failure.quarantine())
     }

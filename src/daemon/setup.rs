@@ -127,7 +127,7 @@ pub fn line(
     match prepared {
         Ok((install, worker)) => {
             let (verifier, installing) = (verifier(config), Installing::default());
-            let mut line = Line {
+            let line = Line {
                 wanted,
                 store,
                 install,
@@ -139,14 +139,24 @@ pub fn line(
                 #[cfg(feature = "fleet")]
                 fleet: None,
             };
-            #[cfg(feature = "fleet")]
-            if let Err(damaged) = line.open_fleet() {
-                return Err((Box::new(line.store), damaged.into()));
-            }
-            Ok(line)
+            with_fleet(line)
         }
         Err(report) => Err((Box::new(store), report)),
     }
+}
+
+/// The line with what it remembers of its fleet, if it has one.
+#[cfg(feature = "fleet")]
+fn with_fleet(mut line: Line) -> Result<Line, (Box<Store>, Reported)> {
+    match line.open_fleet() {
+        Ok(_) => Ok(line),
+        Err(damaged) => Err((Box::new(line.store), damaged.into())),
+    }
+}
+
+#[cfg(not(feature = "fleet"))]
+fn with_fleet(line: Line) -> Result<Line, (Box<Store>, Reported)> {
+    Ok(line)
 }
 
 /// This very program, also after another version was installed at its path: worker and supervisor speak to each other in

@@ -56,8 +56,8 @@ pub struct Step {
     pub step: u8,
     /// Up to which share of the ring, in per cent.
     pub pct: f64,
-    /// About how many hosts it has; 0 = not known.
-    pub hosts: u64,
+    /// About how many hosts it has, where that is known.
+    pub hosts: Option<u64>,
     /// When it opens at the earliest, or has opened; `None` = when somebody promotes it.
     pub opens: Option<Timestamp>,
     /// When its last host may start.
@@ -125,7 +125,7 @@ impl Effect {
         let width = self.steps.iter().map(|step| step.ring.len()).max().unwrap_or(4).max(4);
         let mut lines = vec![format!("  {:<width$}  step     up to  hosts  opens, at the earliest  last host", "ring")];
         for step in &self.steps {
-            let hosts = if step.hosts == 0 { "?".to_owned() } else { step.hosts.to_string() };
+            let hosts = step.hosts.map_or_else(|| "?".to_owned(), |hosts| hosts.to_string());
             let time = |at: Option<Timestamp>| at.map_or("when it is promoted".to_owned(), |at| at.to_string());
             let mut line = String::new();
             // A writer into a String cannot fail.
@@ -192,7 +192,7 @@ fn step(head: &Head, rollup: Option<&Rollup>, place: Place) -> Step {
         ring: ring.name.clone(),
         step: place.step + 1,
         pct: rule::share_pct(head, place),
-        hosts: rule::expected(head, place),
+        hosts: (ring.hosts > 0).then(|| rule::expected(head, place)),
         opens,
         last: later(planned.ramp_s),
         passes: later(planned.ramp_s.saturating_add(planned.bake_s)),
