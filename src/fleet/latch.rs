@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::rollup::Count;
+use super::head::Head;
+use super::rollup::{Count, Rollup};
 use super::rule::Halt;
 use crate::clock::Timestamp;
 
@@ -32,4 +33,31 @@ pub struct Latch {
     pub at: Timestamp,
     /// New with every latch.
     pub nonce: String,
+}
+
+/// Who makes a latch, and when.
+pub(super) struct Maker {
+    pub(super) by: String,
+    pub(super) at: Timestamp,
+    pub(super) nonce: String,
+}
+
+impl Latch {
+    /// The bytes of the latch that stops the state `head` by the rule `why`, with what `rollup` shows.
+    pub(super) fn body(head: &Head, rollup: &Rollup, why: Halt, maker: Maker) -> Option<Vec<u8>> {
+        let Maker { by, at, nonce } = maker;
+        let latch = Latch {
+            v: 1,
+            rollout: head.rollout.clone(),
+            attempt: head.attempt,
+            seq: head.seq,
+            why: Some(why),
+            total: rollup.total(),
+            as_of: rollup.as_of,
+            by,
+            at,
+            nonce,
+        };
+        serde_json::to_vec(&latch).ok()
+    }
 }

@@ -54,6 +54,12 @@ impl Clock {
     }
 }
 
+/// A share of so many seconds, in whole ones.
+#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds")]
+pub(super) fn part(share: f64, of: u64) -> u64 {
+    (share * of as f64) as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use crate::fleet::evidence::{Report, State};
 use crate::fleet::head::Head;
 use crate::fleet::plan::Phase;
 use crate::fleet::rule;
+use crate::fleet::times::part;
 
 impl Host {
     /// Says, once its turn has come, that it has started and is well. Where most hosts run a release already, as on the way
@@ -23,7 +24,7 @@ impl Host {
         let (ring, step) = (usize::from(turn.place.ring), usize::from(turn.place.step));
         let mut at = rule::floor(head, ring, step);
         let ramp = head.steps_of(ring)[step].ramp_s;
-        at.0 = at.0.saturating_add(super::decide::seconds(turn.within, ramp));
+        at.0 = at.0.saturating_add(part(turn.within, ramp));
         if self.clock().earlier() < at {
             return Some(at);
         }

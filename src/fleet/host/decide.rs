@@ -11,6 +11,7 @@ use crate::fleet::evidence::Code;
 use crate::fleet::head::Head;
 use crate::fleet::plan::{Phase, Supersede};
 use crate::fleet::rule;
+use crate::fleet::times::part;
 
 /// By how much a rollout may claim to have begun before a host has last seen the head without it, in seconds.
 const BACKDATED: u64 = 900;
@@ -155,13 +156,12 @@ impl Host {
         let now = self.clock().earlier();
         let (place, done) = (turn.place, head.state == Phase::Done);
         let (ring, step) = (usize::from(place.ring), usize::from(place.step));
-        let after =
-            |at: Timestamp| Timestamp(at.0.saturating_add(seconds(turn.within, head.steps_of(ring)[step].ramp_s)));
+        let after = |at: Timestamp| Timestamp(at.0.saturating_add(part(turn.within, head.steps_of(ring)[step].ramp_s)));
         let floor = after(rule::floor(head, ring, step));
         self.near = now.0.saturating_add(head.poll_s.idle) >= floor.0;
         self.earliest = Some(floor);
         // Once it is fetched, nothing is done before the time itself.
-        let lead = if self.fetched { 0 } else { seconds(self.lot(0xFE7C4), self.me.prefetch_s) };
+        let lead = if self.fetched { 0 } else { part(self.lot(0xFE7C4), self.me.prefetch_s) };
         let fetch_at = |at: Timestamp| Timestamp(at.0.saturating_sub(lead));
         if now < fetch_at(floor) {
             return Next::Wait(Word::Waiting, None, Some(fetch_at(floor)));
@@ -188,7 +188,7 @@ impl Host {
         }
         for clock in [now, self.clock().later()] {
             if let Err(opens) = rule::window(&head.windows, &self.me.labels, clock) {
-                let opens = Timestamp(opens.0.saturating_add(seconds(self.lot(0x71DE), AFTER_OPENING)));
+                let opens = Timestamp(opens.0.saturating_add(part(self.lot(0x71DE), AFTER_OPENING)));
                 return Next::Wait(Word::WaitsForWindow, None, Some(opens));
             }
         }
@@ -278,9 +278,4 @@ fn is_based(head: &Head, learned: &Learned) -> bool {
         running.release.as_ref() == Some(base) || *base == running.version.to_string()
     };
     head.base.is_empty() || head.base.iter().any(named)
-}
-
-#[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "seconds")]
-pub(super) fn seconds(share: f64, of: u64) -> u64 {
-    (share * of as f64) as u64
 }

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::failure::Failure as _;
 use crate::fleet::evidence::{Place, Report, State};
 use crate::fleet::head::Head;
-use crate::fleet::latch::Latch;
+use crate::fleet::latch::{Latch, Maker};
 use crate::fleet::lease::nonce;
 use crate::fleet::plan::Phase;
 use crate::fleet::rollup::Shard;
@@ -144,19 +144,8 @@ impl Host {
 
     pub(super) fn latch_body(&mut self, why: Halt) -> Option<Vec<u8>> {
         let (head, rollup) = (self.head.clone()?, self.rollup.clone()?);
-        let latch = Latch {
-            v: 1,
-            rollout: head.rollout.clone(),
-            attempt: head.attempt,
-            seq: head.seq,
-            why: Some(why),
-            total: rollup.total(),
-            as_of: rollup.as_of,
-            by: self.me.id.to_string(),
-            at: self.clock().store(),
-            nonce: self.nonce("latch"),
-        };
-        serde_json::to_vec(&latch).ok()
+        let maker = Maker { by: self.me.id.to_string(), at: self.clock().store(), nonce: self.nonce("latch") };
+        Latch::body(&head, &rollup, why, maker)
     }
 
     pub(super) fn take_halt(&mut self, what: What) {

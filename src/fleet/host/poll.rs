@@ -12,6 +12,7 @@ use crate::fleet::plan::is_host;
 use crate::fleet::rollup;
 use crate::fleet::rule;
 use crate::fleet::store::{Request, Tag, Trouble, What};
+use crate::fleet::times::part;
 
 /// The longest time between two tries while the store does not answer, in seconds.
 const LONGEST_BACKOFF: u64 = 3600;
@@ -332,13 +333,7 @@ impl Host {
 
     /// A time from now up to `seconds` later.
     pub(super) fn in_up_to(&mut self, seconds: u64) -> Timestamp {
-        #[allow(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "seconds"
-        )]
-        let wait = (seconds as f64 * self.chance()) as u64;
+        let wait = part(self.chance(), seconds);
         Timestamp(self.seen.0.saturating_add(wait))
     }
 

@@ -11,11 +11,12 @@ use crate::fleet::evidence::{Code, Place};
 use crate::fleet::head::{self, Head};
 use crate::fleet::host::Documents;
 use crate::fleet::host::nonsense;
-use crate::fleet::latch::Latch;
+use crate::fleet::latch::{Latch, Maker};
 use crate::fleet::plan::Phase;
 use crate::fleet::rollup::{self, Rollup};
 use crate::fleet::rule::{self, Halt};
 use crate::fleet::store::{Request, Trouble, What};
+use crate::fleet::times::part;
 
 /// So often somebody else may be faster before a round is given up.
 const MOST_CONFLICTS: u8 = 5;
@@ -337,19 +338,8 @@ impl Steward {
 
     fn latch_body(&mut self, why: Halt) -> Option<Vec<u8>> {
         let (head, rollup) = (self.head.clone()?, self.written.clone().or(self.rollup.clone())?);
-        let latch = Latch {
-            v: 1,
-            rollout: head.rollout.clone(),
-            attempt: head.attempt,
-            seq: head.seq,
-            why: Some(why),
-            total: rollup.total(),
-            as_of: rollup.as_of,
-            by: self.id.to_string(),
-            at: self.clock().store(),
-            nonce: self.nonce("latch"),
-        };
-        serde_json::to_vec(&latch).ok()
+        let maker = Maker { by: self.id.to_string(), at: self.clock().store(), nonce: self.nonce("latch") };
+        Latch::body(&head, &rollup, why, maker)
     }
 
     fn take_halt(&mut self, what: What) {
@@ -390,13 +380,7 @@ impl Steward {
     }
 
     pub(super) fn in_up_to(&mut self, seconds: u64) -> Timestamp {
-        #[allow(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "seconds"
-        )]
-        let wait = (seconds as f64 * self.chance()) as u64;
+        let wait = part(self.chance(), seconds);
         Timestamp(self.seen.0.saturating_add(wait))
     }
 
