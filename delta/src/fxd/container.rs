@@ -215,7 +215,7 @@ impl<'a> Container<'a> {
         for together in TOGETHER {
             let mut sum = 0u64;
             for stream in &self.streams[together] {
-                sum = sum.saturating_add(memory(stream.coded)?).saturating_add(numbers::MEMORY);
+                sum = sum.saturating_add(memory(stream.coded, stream.length)?).saturating_add(numbers::MEMORY);
             }
             streams = sum.max(streams);
         }

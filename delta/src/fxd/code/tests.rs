@@ -23,7 +23,7 @@ pub(super) fn streams() -> Vec<Vec<u8>> {
     vec![vec![], vec![0], vec![255; 3], noise, words, text, vec![0; 400_000]]
 }
 
-const KINDS: [Stream; 4] = [Stream::Control, Stream::Literals, Stream::Gaps, Stream::Residuals];
+const KINDS: [Stream; 5] = [Stream::Control, Stream::Literals, Stream::Gaps, Stream::Residuals, Stream::References];
 
 fn decode(kind: Stream, coded: &[u8], length: usize, piece: usize) -> Result<Vec<u8>, ApplyError> {
     let mut decoder = Decoder::new(kind, coded, length as u64, &Limits::default())?;
@@ -39,7 +39,7 @@ fn decode(kind: Stream, coded: &[u8], length: usize, piece: usize) -> Result<Vec
 fn what_is_written_is_read_whatever_the_pieces() {
     for kind in KINDS {
         for bytes in streams() {
-            let coded = encode(kind, &bytes, 3).unwrap();
+            let coded = encode(kind, &bytes, &[], 3, &mut u64::MAX.clone()).unwrap();
             for piece in [1, 7, 4096, 1 << 20] {
                 assert!(decode(kind, &coded, bytes.len(), piece).unwrap() == bytes, "{kind:?}, pieces of {piece}");
             }
@@ -50,7 +50,7 @@ fn what_is_written_is_read_whatever_the_pieces() {
 #[test]
 fn a_stream_has_its_length_and_no_other() {
     for bytes in streams() {
-        let coded = encode(Stream::Literals, &bytes, 3).unwrap();
+        let coded = encode(Stream::Literals, &bytes, &[], 3, &mut u64::MAX.clone()).unwrap();
         decode(Stream::Literals, &coded, bytes.len() + 1, 100).unwrap_err();
         if !bytes.is_empty() {
             decode(Stream::Literals, &coded, bytes.len() - 1, 100).unwrap_err();
