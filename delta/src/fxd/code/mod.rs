@@ -27,16 +27,9 @@ pub(crate) enum Stream {
 
 /// `bytes` by the method that makes them shortest. `level` is that of zstd.
 ///
-/// `hints` is empty, or holds for each byte what whoever reads it knows already; see [`Decoder::byte`].
 /// `slow` is how many bytes may still be coded by the method that takes the most time to read; what this
 /// stream uses is taken off. It is worth the most in short streams, so those go first.
-pub(crate) fn encode(
-    kind: Stream,
-    bytes: &[u8],
-    hints: &[u8],
-    level: i32,
-    slow: &mut u64,
-) -> Result<Vec<u8>, CreateError> {
+pub(crate) fn encode(kind: Stream, bytes: &[u8], level: i32, slow: &mut u64) -> Result<Vec<u8>, CreateError> {
     let (mut method, mut coded) = (Method::Stored, bytes.to_vec());
     let framed = frame::encode(bytes, level)?;
     if framed.len() < coded.len() {
@@ -44,7 +37,7 @@ pub(crate) fn encode(
     }
     let length = bytes.len() as u64;
     if length <= *slow
-        && let Some(mixed) = mixed::encode(kind, bytes, hints, coded.len()).filter(|mixed| mixed.len() < coded.len())
+        && let Some(mixed) = mixed::encode(kind, bytes, coded.len()).filter(|mixed| mixed.len() < coded.len())
     {
         (method, coded) = (Method::Mixed, mixed);
         *slow -= length;
@@ -124,31 +117,14 @@ impl<'a> Decoder<'a> {
         self.left
     }
 
-    /// Fills `buf` with the next bytes of the stream, which was coded without hints.
+    /// Fills `buf` with the next bytes of the stream.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<(), ApplyError> {
-        self.take(buf.len() as u64)?;
+        self.left = self.left.checked_sub(buf.len() as u64).ok_or(SHORT)?;
         match &mut self.coding {
             Coding::Stored(decoder) => decoder.read(buf),
             Coding::Frame(decoder) => decoder.read(buf),
-            Coding::Mixed(decoder) => buf.iter_mut().try_for_each(|byte| decoder.byte(0).map(|now| *byte = now)),
+            Coding::Mixed(decoder) => buf.iter_mut().try_for_each(|byte| decoder.byte().map(|now| *byte = now)),
         }
-    }
-
-    /// The next byte of the stream; `hint` is what it was coded with. The reader knows it from elsewhere,
-    /// and another hint than the encoder's makes other bytes of the rest of the stream.
-    pub(crate) fn byte(&mut self, hint: u8) -> Result<u8, ApplyError> {
-        if let Coding::Mixed(decoder) = &mut self.coding {
-            self.left = self.left.checked_sub(1).ok_or(SHORT)?;
-            return decoder.byte(hint);
-        }
-        let mut byte = [0];
-        self.read(&mut byte)?;
-        Ok(byte[0])
-    }
-
-    fn take(&mut self, bytes: u64) -> Result<(), ApplyError> {
-        self.left = self.left.checked_sub(bytes).ok_or(SHORT)?;
-        Ok(())
     }
 
     /// Checks that the stream ends here: every byte read, and nothing coded left over.

@@ -10,7 +10,7 @@ use super::{STATES, WAYS};
 pub(super) enum Contexts {
     Instructions(Instruction),
     Numbers(Numbers),
-    Changes { before: u8 },
+    Bytes,
 }
 
 /// Where in a variable-length number the next byte is, and the numbers before it.
@@ -26,14 +26,13 @@ impl Contexts {
         match kind {
             Stream::Literals => Contexts::Instructions(Instruction::new()),
             Stream::Control | Stream::Gaps | Stream::References => Contexts::Numbers(Numbers::default()),
-            Stream::Residuals => Contexts::Changes { before: 0 },
+            Stream::Residuals => Contexts::Bytes,
         }
     }
 
     /// The contexts of the next byte, and which of the [`STATES`] weights are for.
-    pub(super) fn now(&self, history: &History, hint: u8) -> ([u32; WAYS], usize) {
+    pub(super) fn now(&self, history: &History) -> ([u32; WAYS], usize) {
         let [a, b, c] = [history.back(1), history.back(2), history.back(3)].map(u32::from);
-        let hint = u32::from(hint);
         match self {
             Contexts::Instructions(instruction) => {
                 let state = instruction.state();
@@ -49,34 +48,26 @@ impl Contexts {
                 (sets, state as usize % STATES)
             }
             Contexts::Numbers(numbers) => {
-                let here = numbers.at | hint << 3 | numbers.so_far << 11;
+                let here = numbers.at | numbers.so_far << 3;
                 let [first, second, third] = numbers.last;
                 let sets = [
-                    numbers.at | hint << 3,
+                    numbers.at,
                     join(here, second ^ 0x5555),
                     join(here, first),
                     join(join(here, first), second),
                     join(join(here, size(first)), join(size(second), size(third))),
-                    join(numbers.at | hint << 3, a),
+                    join(numbers.at, a),
                 ];
                 (sets, (numbers.at.min(3) * 8 + size(first).min(7)) as usize)
             }
-            Contexts::Changes { before } => {
-                let before = u32::from(*before);
-                let sets = [
-                    a,
-                    hint | before << 8,
-                    join(hint, a),
-                    a | b << 8,
-                    join(hint | before << 8, a),
-                    a | b << 8 | c << 16,
-                ];
-                (sets, (hint >> 3) as usize)
+            Contexts::Bytes => {
+                let sets = [0, a, a | b << 8, a | b << 8 | c << 16, b | 1 << 8, b | c << 8 | 1 << 16];
+                (sets, (a >> 3) as usize)
             }
         }
     }
 
-    pub(super) fn push(&mut self, byte: u8, hint: u8) {
+    pub(super) fn push(&mut self, byte: u8) {
         match self {
             Contexts::Instructions(instruction) => instruction.push(byte),
             Contexts::Numbers(numbers) => {
@@ -88,7 +79,7 @@ impl Contexts {
                     numbers.at = (numbers.at + 1).min(7);
                 }
             }
-            Contexts::Changes { before } => *before = hint,
+            Contexts::Bytes => {}
         }
     }
 }

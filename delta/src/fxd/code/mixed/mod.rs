@@ -47,7 +47,6 @@ struct Model {
     contexts: Contexts,
     logits: [i16; 8],
     state: usize,
-    hint: u8,
     /// The bits of this byte and of this half of it so far, each after a 1, and how many of the byte.
     partial: u32,
     node: usize,
@@ -63,17 +62,16 @@ impl Model {
             contexts: Contexts::of(kind),
             logits: [0; 8],
             state: 0,
-            hint: 0,
             partial: 1,
             node: 1,
             at: 0,
         }
     }
 
-    fn begin(&mut self, hint: u8) {
-        let (contexts, state) = self.contexts.now(&self.history, hint);
+    fn begin(&mut self) {
+        let (contexts, state) = self.contexts.now(&self.history);
         self.slots.begin(contexts);
-        (self.state, self.hint, self.partial, self.node, self.at) = (state, hint, 1, 1, 0);
+        (self.state, self.partial, self.node, self.at) = (state, 1, 1, 0);
     }
 
     /// The probability of a 1 in 65536ths.
@@ -104,17 +102,17 @@ impl Model {
         self.slots.end();
         let byte = self.partial as u8;
         self.history.push(byte);
-        self.contexts.push(byte, self.hint);
+        self.contexts.push(byte);
         byte
     }
 }
 
 /// `bytes`, or `None` as soon as they take more than `most`.
-pub(super) fn encode(kind: Stream, bytes: &[u8], hints: &[u8], most: usize) -> Option<Vec<u8>> {
+pub(super) fn encode(kind: Stream, bytes: &[u8], most: usize) -> Option<Vec<u8>> {
     let mut model = Model::new(kind, bytes.len() as u64);
     let mut encoder = range::Encoder::new();
-    for (index, byte) in bytes.iter().enumerate() {
-        model.begin(hints.get(index).copied().unwrap_or(0));
+    for byte in bytes {
+        model.begin();
         for shift in (0..8).rev() {
             let bit = byte >> shift & 1 == 1;
             encoder.put(bit, model.say());
@@ -146,7 +144,7 @@ impl<'a> Decoder<'a> {
         Ok(Decoder { model: Box::new(Model::new(kind, length)), bits, until, unchecked: 0 })
     }
 
-    pub(super) fn byte(&mut self, hint: u8) -> Result<u8, ApplyError> {
+    pub(super) fn byte(&mut self) -> Result<u8, ApplyError> {
         self.unchecked += 1;
         if self.unchecked == CHECKED {
             self.unchecked = 0;
@@ -154,7 +152,7 @@ impl<'a> Decoder<'a> {
                 return Err(ApplyError::TooSlow);
             }
         }
-        self.model.begin(hint);
+        self.model.begin();
         for _ in 0..8 {
             let bit = self.bits.next(self.model.say())?;
             self.model.learn(bit);
