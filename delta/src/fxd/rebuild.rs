@@ -68,7 +68,8 @@ impl FrameTable {
         let end = to + self.size as usize;
         let mut at = start;
         // One entry at a time, as the table is written into the same file.
-        while let Some(entry) = entries(new, at, start + size).next() {
+        loop {
+            let Some(entry) = entries(new, at, start + size).next() else { break };
             at = entry.at + 4 + entry.length;
             if entry.cie == 0 || entry.length < 8 {
                 continue;

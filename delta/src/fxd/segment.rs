@@ -28,8 +28,7 @@ impl Segment {
 pub(super) fn write(segments: &[Segment], length: u32) -> [Vec<u8>; 3] {
     let mut streams = [const { Vec::new() }; 3];
     let (mut new, mut old) = (0, 0);
-    let first = segments.first().is_none_or(|segment| segment.new > 0 || segment.old > 0);
-    let none = first.then_some(Segment { new: 0, old: 0, length: 0 });
+    let none = begins_empty(segments).then_some(Segment { new: 0, old: 0, length: 0 });
     let all: Vec<Segment> = none.into_iter().chain(segments.iter().copied()).collect();
     for (index, segment) in all.iter().enumerate() {
         debug_assert!((segment.new, segment.old) == (new, old));
@@ -87,4 +86,14 @@ pub(super) fn between(segments: &[Segment], length: u32) -> impl Iterator<Item =
     let ends = std::iter::once(0).chain(segments.iter().map(Segment::new_end));
     let begins = segments.iter().map(|segment| segment.new).chain(std::iter::once(length));
     ends.zip(begins).filter(|(from, to)| from < to)
+}
+
+/// How many entries [`write`] writes.
+pub(super) fn count(segments: &[Segment]) -> usize {
+    segments.len() + usize::from(begins_empty(segments))
+}
+
+/// The first entry copies nothing where the file begins otherwise than the old one.
+fn begins_empty(segments: &[Segment]) -> bool {
+    segments.first().is_none_or(|segment| segment.new > 0 || segment.old > 0)
 }

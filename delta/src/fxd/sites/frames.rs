@@ -6,14 +6,14 @@ use crate::fxd::bytes::u32_at;
 use crate::fxd::elf::Section;
 
 /// One entry: where it begins, its length without the length's own four bytes, and its CIE pointer.
-pub(crate) struct Entry {
-    pub(crate) at: usize,
-    pub(crate) length: usize,
-    pub(crate) cie: u32,
+pub(in crate::fxd) struct Entry {
+    pub(in crate::fxd) at: usize,
+    pub(in crate::fxd) length: usize,
+    pub(in crate::fxd) cie: u32,
 }
 
 /// The entries of `file[start..end]`, up to the first that is none.
-pub(crate) fn entries(file: &[u8], start: usize, end: usize) -> impl Iterator<Item = Entry> + '_ {
+pub(in crate::fxd) fn entries(file: &[u8], start: usize, end: usize) -> impl Iterator<Item = Entry> + '_ {
     let mut at = start;
     std::iter::from_fn(move || {
         let length = u32_at(file, at)?;
@@ -41,7 +41,7 @@ pub(super) fn find(file: &[u8], section: &Section, tape: &mut Tape) {
 }
 
 /// Before the pairs of the sorted table.
-pub(crate) const TABLE_HEADER: usize = 12;
+pub(in crate::fxd) const TABLE_HEADER: usize = 12;
 
 /// Of each pair: where code begins, and where its frame is described.
 pub(super) fn table(file: &[u8], section: &Section, tape: &mut Tape) {

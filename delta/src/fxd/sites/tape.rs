@@ -8,20 +8,20 @@ use crate::fxd::bytes::put_varint;
 const BLOCK_LOG: u32 = 12;
 
 /// What the index of one tape takes, in bytes.
-pub(crate) fn index_memory(length: u64) -> u64 {
+pub(in crate::fxd) fn index_memory(length: u64) -> u64 {
     ((length >> BLOCK_LOG) + 2) * 4
 }
 
 /// The sites in code and those in data; the former are restored first.
 #[derive(Debug)]
-pub(crate) struct Tapes {
-    pub(crate) code: Tape,
-    pub(crate) data: Tape,
+pub(in crate::fxd) struct Tapes {
+    pub(in crate::fxd) code: Tape,
+    pub(in crate::fxd) data: Tape,
 }
 
 /// A record is the distance from the site before, or from the block's start; a tag; and what the kind has.
 #[derive(Debug)]
-pub(crate) struct Tape {
+pub(in crate::fxd) struct Tape {
     records: Vec<u8>,
     /// For each block where its first record begins.
     index: Vec<u32>,
@@ -34,7 +34,7 @@ pub(crate) struct Tape {
 }
 
 /// The longest record: two numbers of at most five bytes, and the tag.
-pub(crate) const LONGEST: usize = 11;
+pub(in crate::fxd) const LONGEST: usize = 11;
 
 const TAG_ABSOLUTE: u8 = 16;
 const TAG_BRANCH: u8 = 17;
@@ -109,16 +109,16 @@ impl Tape {
     }
 
     /// Bytes of the records.
-    pub(crate) fn size(&self) -> usize {
+    pub(in crate::fxd) fn size(&self) -> usize {
         self.records.len()
     }
 
-    pub(crate) fn count(&self) -> usize {
+    pub(in crate::fxd) fn count(&self) -> usize {
         self.count as usize
     }
 
     /// The sites that begin at `from` or later.
-    pub(crate) fn from(&self, from: u32) -> Cursor<'_> {
+    pub(in crate::fxd) fn from(&self, from: u32) -> Cursor<'_> {
         let block = (from >> BLOCK_LOG) as usize;
         let at = self.index.get(block).map_or(self.records.len(), |&at| at as usize);
         let mut cursor = Cursor { tape: self, at, block, last: (block << BLOCK_LOG) as u32 };
@@ -133,7 +133,7 @@ impl Tape {
 
 /// Reads sites in the file's order.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Cursor<'a> {
+pub(in crate::fxd) struct Cursor<'a> {
     tape: &'a Tape,
     at: usize,
     block: usize,

@@ -66,7 +66,7 @@ pub(super) fn find(file: &[u8], elf: &Elf, bases: &Bases, tape: &mut Tape) -> Op
         }
         end = section.end();
         let bytes = file.get(section.offset..end).unwrap_or_default();
-        operands(bytes, &mut |operand| {
+        operands(bytes, |operand| {
             let (at, target, kind) = match operand {
                 Operand::Relative { at, end } => {
                     let Some(value) = u32_at(bytes, at) else { return };
