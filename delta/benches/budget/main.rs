@@ -2,7 +2,8 @@
 //!
 //! `cargo bench -p fetchd-delta --bench budget -- [NAME…]` measures the pairs of `budget/releases.toml` whose names hold a
 //! NAME, or all of them, which takes an hour; prints Markdown; fails if a budget is exceeded. What an earlier run measured of other
-//! pairs is printed with it. `--only CONTESTANT` (may be repeated) measures that one alone; `--report` measures nothing.
+//! pairs is printed with it. `--only CONTESTANT` (may be repeated) measures that one alone, `--slice` the pairs of CI, `--missing` what was not measured yet; `--report`
+//! measures nothing.
 //! Needs zstd, bsdiff, xdelta3, GNU time and Python with pip. `BENCH_WHEELS`: where the wheels are kept.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::expect_used, reason = "a bench prints and may fail")]
 
@@ -37,11 +38,14 @@ fn measure_and_report(arguments: &[String]) -> Result<(), String> {
     let wheels = wheels();
     let rows = wheels.join("measured");
     std::fs::create_dir_all(&rows).map_err(|error| format!("{}: {error}", rows.display()))?;
-    let (mut names, mut only, mut report_alone) = (Vec::new(), Vec::new(), false);
+    let (mut names, mut only) = (Vec::new(), Vec::new());
+    let (mut slice, mut missing, mut report_alone) = (false, false, false);
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
         match &word[..] {
             "--only" => only.extend(words.next()),
+            "--slice" => slice = true,
+            "--missing" => missing = true,
             "--report" => report_alone = true,
             _ => names.push(word),
         }
@@ -49,14 +53,16 @@ fn measure_and_report(arguments: &[String]) -> Result<(), String> {
     let contestants =
         Contestant::ALL.into_iter().filter(|one| only.is_empty() || only.iter().any(|name| one.name() == *name));
     let contestants: Vec<Contestant> = contestants.collect();
-    let chosen = |pair: &Pair| names.is_empty() || names.iter().any(|name| pair.name().contains(*name));
+    let named = |pair: &Pair| names.is_empty() || names.iter().any(|name| pair.name().contains(*name));
+    let chosen = |pair: &Pair| named(pair) && (pair.in_ci || !slice);
     let mut seen = Vec::new();
     for pair in &releases.pair {
         let kept = rows.join(pair.name());
         let mut row = Row::read(&kept);
-        if chosen(pair) && !report_alone {
-            measure(pair, &wheels, &contestants, &mut row)?;
-            row.write(&kept).map_err(|error| format!("{}: {error}", kept.display()))?;
+        let wanted = |one: &Contestant| !missing || row.of(*one).is_none();
+        let contestants: Vec<Contestant> = contestants.iter().copied().filter(wanted).collect();
+        if chosen(pair) && !report_alone && !contestants.is_empty() {
+            measure(pair, &wheels, &contestants, &mut row, &kept)?;
         }
         seen.push((pair, row));
     }
@@ -68,7 +74,7 @@ fn measure_and_report(arguments: &[String]) -> Result<(), String> {
     if above.is_empty() { Ok(()) } else { Err(format!("above the budget:\n{}", above.join("\n"))) }
 }
 
-fn measure(pair: &Pair, wheels: &Path, contestants: &[Contestant], row: &mut Row) -> Result<(), String> {
+fn measure(pair: &Pair, wheels: &Path, contestants: &[Contestant], row: &mut Row, kept: &Path) -> Result<(), String> {
     pair.fetch(wheels)?;
     let scratch = tempfile::tempdir().map_err(|error| error.to_string())?;
     let file = |name| scratch.path().join(name);
@@ -83,6 +89,7 @@ fn measure(pair: &Pair, wheels: &Path, contestants: &[Contestant], row: &mut Row
         let measured = contestant.measure(&files).map_err(|error| format!("{}: {error}", pair.name()))?;
         eprintln!("{}: {}: {measured:?}", pair.name(), contestant.name());
         row.put(contestant, measured);
+        row.write(kept).map_err(|error| format!("{}: {error}", kept.display()))?;
     }
     Ok(())
 }

@@ -100,7 +100,9 @@ impl Pair {
             pip.args(["--only-binary=:all:", "--python-version", "3.12", "--dest"]).arg(wheels);
             // The last of a wheel's tags, those between it and the interpreter's, say which machines it is for.
             let tags = release.wheel.trim_end_matches(".whl").rsplit('-').next().unwrap_or_default();
-            tags.split('.').for_each(|tag| drop(pip.args(["--platform", tag])));
+            for tag in tags.split('.') {
+                pip.args(["--platform", tag]);
+            }
             pip.arg(format!("{}=={}", self.package, release.version));
             let status = pip.status().map_err(|error| format!("python3 does not start: {error}"))?;
             if !status.success() {

@@ -25,7 +25,8 @@ impl Row {
         let line = |(contestant, seen): &(Contestant, Measured)| {
             let Measured { bytes, create, apply, memory } = seen;
             let (made, applied) = (create.resident, apply.resident);
-            format!("{}\t{bytes}\t{}\t{made}\t{}\t{applied}\t{memory}\n", contestant.name(), create.cpu, apply.cpu)
+            let (name, making, applying) = (contestant.name(), create.cpu, apply.cpu);
+            format!("{name}\t{bytes}\t{making:.2}\t{made}\t{applying:.2}\t{applied}\t{memory}\n")
         };
         let lines: String = self.measured.iter().map(line).collect();
         std::fs::write(file, format!("{}\n{lines}", self.length))
