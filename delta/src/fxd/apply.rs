@@ -1,8 +1,8 @@
 //! Applying: the bytes that are no references first, then the references in code, then those in data.
 
-use super::bases::Bases;
 use super::container::{Container, Model};
 use super::elf::Elf;
+use super::bases::Bases;
 use super::learned::Learned;
 use super::limit::Clock;
 use super::map::Map;
@@ -51,7 +51,8 @@ pub(super) fn restore(
 }
 
 fn segments(container: &Container<'_>, limits: &Limits) -> Result<Vec<Segment>, ApplyError> {
-    let mut streams = [container.numbers(0, limits)?, container.numbers(1, limits)?, container.numbers(2, limits)?];
+    let mut streams =
+        [container.numbers(0, limits)?, container.numbers(1, limits)?, container.numbers(2, limits)?];
     let segments = segment::read(&mut streams, container.segments, container.old_length, container.length)?;
     for stream in streams {
         stream.finish()?;
@@ -73,8 +74,9 @@ fn plain(
     let mut literals = container.stream(3, limits)?;
     for (from, to) in segment::between(segments, container.length) {
         // The table of frames is made, not sent.
-        let (cut, resume) =
-            table.map_or((to, to), |table| (table.at.clamp(from, to), (table.at + table.size).clamp(from, to)));
+        let (cut, resume) = table.map_or((to, to), |table| {
+            (table.at.clamp(from, to), (table.at + table.size).clamp(from, to))
+        });
         for (from, to) in [(from, cut), (resume, to)] {
             let part = out.get_mut(from as usize..to.max(from) as usize).ok_or(OUTSIDE)?;
             for piece in part.chunks_mut(PIECE) {
@@ -124,7 +126,8 @@ fn references(
     let walk = Walk { old, segments, map: &map, from, to };
     let mut learned = Learned::new(model.slots);
     for (tape, index) in [(&tapes.code, 6), (&tapes.data, 8)] {
-        let corrections = Corrections::new(container.numbers(index, limits)?, container.numbers(index + 1, limits)?)?;
+        let corrections =
+            Corrections::new(container.numbers(index, limits)?, container.numbers(index + 1, limits)?)?;
         let mut restored = Restored { out, corrections };
         walk.run(tape, &mut learned, &mut restored, clock)?;
         restored.corrections.finish()?;

@@ -61,7 +61,12 @@ impl New for Wrong<'_> {
 }
 
 /// Gaps and values of the bytes that differ in copies, but for those that are `settled` otherwise.
-pub(super) fn changed(old: &[u8], new: &[u8], segments: &[Segment], settled: impl Fn(u32) -> bool) -> [Vec<u8>; 2] {
+pub(super) fn changed(
+    old: &[u8],
+    new: &[u8],
+    segments: &[Segment],
+    settled: impl Fn(u32) -> bool,
+) -> [Vec<u8>; 2] {
     let (mut gaps, mut values) = (Vec::new(), Vec::new());
     let mut right = 0u64;
     for segment in segments {
