@@ -1,12 +1,13 @@
 //! Applying: the bytes that are no references first, then the references in code, then those in data.
 
 use super::container::{Container, Model};
-use super::elf::Elf;
+use super::elf::{Elf, Loads};
+use super::fresh::{Fresh, Guess, Search};
 use super::bases::Bases;
 use super::learned::Learned;
 use super::limit::Clock;
 use super::map::Map;
-use super::numbers::Corrections;
+use super::numbers::{Corrections, Numbers};
 use super::refer::{Place, field};
 use super::segment::{self, Segment};
 use super::sites::{self, Kind};
@@ -42,7 +43,7 @@ pub(super) fn restore(
     match &container.model {
         Some(model) => references(old, container, model, &segments, out, limits, &mut clock),
         None => {
-            for index in 6..10 {
+            for index in 6..12 {
                 container.numbers(index, limits)?.finish()?;
             }
             Ok(())
@@ -125,17 +126,60 @@ fn references(
     let to = Place { loads: &loads, bases: &new_bases };
     let walk = Walk { old, segments, map: &map, from, to };
     let mut learned = Learned::new(model.slots);
-    for (tape, index) in [(&tapes.code, 6), (&tapes.data, 8)] {
-        let corrections =
-            Corrections::new(container.numbers(index, limits)?, container.numbers(index + 1, limits)?)?;
-        let mut restored = Restored { out, corrections };
-        walk.run(tape, &mut learned, &mut restored, clock)?;
-        restored.corrections.finish()?;
-    }
+    let mut code = Restored { out, corrections: corrections(container, 6, limits)? };
+    walk.run(&tapes.code, &mut learned, &mut code, clock)?;
+    code.corrections.finish()?;
+    let search = Search { old, segments, tape: &tapes.code, map: &map, from, to, code: model.code, machine: model.machine };
+    let (kinds, targets) = (container.numbers(8, limits)?, container.numbers(9, limits)?);
+    let mut fresh = Called { out, kinds, targets };
+    search.run(&learned, &mut fresh, clock)?;
+    fresh.kinds.finish()?;
+    fresh.targets.finish()?;
+    let mut data = Restored { out, corrections: corrections(container, 10, limits)? };
+    walk.run(&tapes.data, &mut learned, &mut data, clock)?;
+    data.corrections.finish()?;
     clock.look()?;
     match &model.table {
         Some(table) => table.make(out, &loads),
         None => Ok(()),
+    }
+}
+
+fn corrections<'a>(container: &Container<'a>, index: usize, limits: &Limits) -> Result<Corrections<'a>, ApplyError> {
+    Corrections::new(container.numbers(index, limits)?, container.numbers(index + 1, limits)?)
+}
+
+/// The new file while the references in new code are written.
+struct Called<'a, 'b> {
+    out: &'a mut [u8],
+    kinds: Numbers<'b>,
+    targets: Numbers<'b>,
+}
+
+impl Fresh for Called<'_, '_> {
+    fn bytes(&self) -> &[u8] {
+        self.out
+    }
+
+    fn settle(&mut self, at: u32, kind: Kind, loads: &Loads, guess: &mut Guess) -> Result<(), ApplyError> {
+        const OUTSIDE: ApplyError = ApplyError::Damaged("a reference in new code is none");
+        let target = match self.kinds.byte()? {
+            0 => {
+                let mut target = [0; 4];
+                for byte in &mut target {
+                    *byte = self.targets.byte()?;
+                }
+                u32::from_be_bytes(target)
+            }
+            number => guess.target(number).ok_or(OUTSIDE)?,
+        };
+        guess.remember(target);
+        let bases = Bases::default();
+        let place = self.out.get_mut(at as usize..).and_then(|rest| rest.first_chunk_mut()).ok_or(OUTSIDE)?;
+        let word = u64::from(u32::from_le_bytes(*place));
+        let field = Place { loads, bases: &bases }.field(at, kind, target, word).ok_or(OUTSIDE)?;
+        *place = (field as u32).to_le_bytes();
+        Ok(())
     }
 }
 

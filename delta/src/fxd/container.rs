@@ -3,6 +3,7 @@
 use super::bases::{Base, Bases};
 use super::bytes::{put_varint, unzigzag, varint, zigzag};
 use super::code::{Decoder, Stream, memory};
+use super::fresh::Code;
 use super::elf::{Elf, Load, Loads, MOST_LOADS, Machine};
 use super::numbers::{self, Numbers};
 use super::rebuild::FrameTable;
@@ -12,21 +13,23 @@ use super::{MOST_CONTROL, MOST_LENGTH, MOST_SEGMENTS, learned, map};
 use crate::{ApplyError, Format, Limits};
 
 /// The streams in their order, by what they hold and what is said of them.
-pub(super) const STREAMS: [(Stream, &str); 10] = [
-    (Stream::Control, "copies"),
+pub(super) const STREAMS: [(Stream, &str); 12] = [
     (Stream::Control, "lengths between copies"),
-    (Stream::Control, "jumps"),
+    (Stream::Control, "places of copies"),
+    (Stream::Control, "lengths of copies"),
     (Stream::Literals, "new bytes"),
     (Stream::Gaps, "gaps of bytes"),
     (Stream::Residuals, "changed bytes"),
     (Stream::Gaps, "gaps of references in code"),
     (Stream::Residuals, "references in code"),
+    (Stream::Residuals, "kinds of references in new code"),
+    (Stream::Literals, "references in new code"),
     (Stream::Gaps, "gaps of references in data"),
     (Stream::Residuals, "references in data"),
 ];
 
 /// Streams that are read at the same time.
-const TOGETHER: [std::ops::Range<usize>; 4] = [0..3, 3..6, 6..8, 8..10];
+const TOGETHER: [std::ops::Range<usize>; 5] = [0..3, 3..6, 6..8, 8..10, 10..12];
 
 /// What is known of the new file's references.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +39,7 @@ pub(super) struct Model {
     loads: Vec<[i64; 4]>,
     bases: [i64; 7],
     pub(super) table: Option<FrameTable>,
+    pub(super) code: Code,
     /// Bytes that the old file's sites take, in code and in data.
     pub(super) tapes: (usize, usize),
     /// Places in the table of what is learned.
@@ -58,7 +62,7 @@ impl Model {
             loads.push(std::array::from_fn(|field| now[field] - before[field]));
         }
         let bases = std::array::from_fn(|base| i64::from(new.1.0[base]) - i64::from(old.1.0[base]));
-        Model { machine: new.0.machine, loads, bases, table, tapes, slots }
+        Model { machine: new.0.machine, loads, bases, table, code: Code::of(new.0), tapes, slots }
     }
 
     /// The new file's loads and bases, if `old` is what they are said against.
@@ -89,7 +93,7 @@ impl Model {
         }
         let table = self.table.map_or([0; 5], FrameTable::fields);
         let table = if self.table.is_some() { &table[..] } else { &table[..1] };
-        let rest = [self.tapes.0 as u64, self.tapes.1 as u64, self.slots as u64];
+        let rest = [self.code.from.into(), self.code.to.into(), self.tapes.0 as u64, self.tapes.1 as u64, self.slots as u64];
         for value in table.iter().copied().chain(rest) {
             put_varint(value, into);
         }
@@ -113,6 +117,10 @@ impl Model {
             *base = unzigzag(reader.number()?);
         }
         let table = FrameTable::read(|| reader.number(), length)?;
+        let code = Code { from: reader.length()?, to: reader.length()? };
+        if code.from > code.to || code.to > length {
+            return Err(ApplyError::Damaged("the code lies outside of the file"));
+        }
         let tape = |bytes: u64| {
             let bytes = usize::try_from(bytes).ok().filter(|&bytes| bytes <= old_length as usize);
             bytes.ok_or(ApplyError::Damaged("there are more references than bytes"))
@@ -120,7 +128,7 @@ impl Model {
         let tapes = (tape(reader.number()?)?, tape(reader.number()?)?);
         let slots = usize::try_from(reader.number()?).ok().filter(|&slots| slots <= old_length as usize);
         let slots = slots.ok_or(ApplyError::Damaged("there is more to learn than bytes"))?;
-        Ok(Model { machine, loads, bases, table, tapes, slots })
+        Ok(Model { machine, loads, bases, table, code, tapes, slots })
     }
 }
 
@@ -241,7 +249,7 @@ impl<'a> Container<'a> {
 }
 
 /// What every delta takes, roughly: the tables of sections and loads, and what is on the stack.
-const FIXED: u64 = 512 << 10;
+const FIXED: u64 = 1 << 20;
 
 const TOO_SHORT: ApplyError = ApplyError::Damaged("it ends too early");
 

@@ -7,6 +7,7 @@ use super::bases::Bases;
 use super::code::encode;
 use super::container::{Coded, Container, Model, STREAMS};
 use super::elf::{Elf, Role};
+use super::fresh::{Code, Search};
 use super::learned::Learned;
 use super::limit::Clock;
 use super::map::Map;
@@ -93,7 +94,7 @@ impl Maker<'_> {
         let length = self.new.len() as u64;
         let segments = align(self.old, self.new, &|done| self.teller.tell(Phase::Alignment, done, length))?;
         let segments = fitting(segments);
-        self.write(&segments, None, [const { Vec::new() }; 4], |_| false)
+        self.write(&segments, None, [const { Vec::new() }; 6], |_| false)
     }
 
     fn programs(&self, from: &Side, to: &Side) -> Result<Vec<u8>, CreateError> {
@@ -156,11 +157,18 @@ impl Maker<'_> {
         let mut learned = Learned::new(slots);
         let mut wrong = Wrong::new(self.new);
         let mut clock = Clock::new(None);
-        for tape in [&tapes.code, &tapes.data] {
-            let walked = walk.run(tape, &mut learned, &mut wrong, &mut clock);
-            walked.map_err(|_: ApplyError| CreateError::Proof)?;
-            wrong.next_tape();
-        }
+        let code = Code::of(&to.elf);
+        let machine = to.elf.machine;
+        let search =
+            Search { old: self.old, segments, tape: &tapes.code, map: &map, from: walk.from, to: walk.to, code, machine };
+        let walked = walk
+            .run(&tapes.code, &mut learned, &mut wrong, &mut clock)
+            .and_then(|()| search.run(&learned, &mut wrong, &mut clock))
+            .and_then(|()| {
+                wrong.next_tape();
+                walk.run(&tapes.data, &mut learned, &mut wrong, &mut clock)
+            });
+        walked.map_err(|_: ApplyError| CreateError::Proof)?;
         Ok((learned, wrong))
     }
 
@@ -168,20 +176,22 @@ impl Maker<'_> {
         &self,
         segments: &[Segment],
         model: Option<Model>,
-        references: [Vec<u8>; 4],
+        references: [Vec<u8>; 6],
         settled: impl Fn(u32) -> bool,
     ) -> Result<Vec<u8>, CreateError> {
         let length = self.new.len() as u32;
         let table = model.as_ref().and_then(|model| model.table);
-        let [copies, between, jumps] = segment::write(segments, length);
+        let [between, places, copies] = segment::write(segments);
         let mut literals = Vec::new();
         for (from, to) in segment::between(segments, length) {
             literals.extend(
-                (from..to).filter(|&at| table.is_none_or(|table| !table.holds(at))).map(|at| self.new[at as usize]),
+                (from..to)
+                    .filter(|&at| table.is_none_or(|table| !table.holds(at)))
+                    .map(|at| if settled(at) { 0 } else { self.new[at as usize] }),
             );
         }
-        let [gaps, changes] = changed(self.old, self.new, segments, settled);
-        let streams = [copies, between, jumps, literals, gaps, changes].into_iter().chain(references);
+        let [gaps, changes] = changed(self.old, self.new, segments, &settled);
+        let streams = [between, places, copies, literals, gaps, changes].into_iter().chain(references);
         let mut coded = Vec::new();
         for (index, (stream, (kind, _))) in streams.zip(STREAMS).enumerate() {
             self.teller.tell(Phase::Compression, index as u64, STREAMS.len() as u64)?;
@@ -193,7 +203,7 @@ impl Maker<'_> {
             old_length: self.old.len() as u32,
             length,
             model,
-            segments: segment::count(segments),
+            segments: segments.len(),
             streams: streams.collect(),
         };
         Ok(container.write())

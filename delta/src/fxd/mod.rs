@@ -11,6 +11,7 @@ mod code;
 mod container;
 mod create;
 mod elf;
+mod fresh;
 mod learned;
 mod limit;
 mod map;

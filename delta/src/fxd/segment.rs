@@ -23,24 +23,49 @@ impl Segment {
     }
 }
 
-/// Writes what [`read`] reads: the lengths of copies, of what is between them, and by how much the place
-/// in the old file jumps then.
-pub(super) fn write(segments: &[Segment], length: u32) -> [Vec<u8>; 3] {
-    let mut streams = [const { Vec::new() }; 3];
-    let (mut new, mut old) = (0, 0);
-    let none = begins_empty(segments).then_some(Segment { new: 0, old: 0, length: 0 });
-    let all: Vec<Segment> = none.into_iter().chain(segments.iter().copied()).collect();
-    for (index, segment) in all.iter().enumerate() {
-        debug_assert!((segment.new, segment.old) == (new, old));
-        let next = all.get(index + 1);
-        let (to, jump) = match next {
-            Some(next) => (next.new, i64::from(next.old) - i64::from(segment.old_end())),
-            None => (length, 0),
+/// How far apart places in both files were lately, the last first. Begins with zeros.
+#[derive(Default)]
+struct Shifts([i64; RECENT]);
+
+const RECENT: usize = 16;
+
+impl Shifts {
+    /// A shift as a number: which of the recent ones it is, or by how much it differs from the last.
+    fn number(&mut self, shift: i64) -> u64 {
+        let known = self.0.iter().position(|&recent| recent == shift);
+        let number = match known {
+            Some(index) => index as u64,
+            None => zigzag(shift - self.0[0]) + RECENT as u64,
         };
-        put_varint(u64::from(segment.length), &mut streams[0]);
-        put_varint(u64::from(to - segment.new_end()), &mut streams[1]);
-        put_varint(zigzag(jump), &mut streams[2]);
-        (new, old) = (to, next.map_or(0, |next| next.old));
+        self.front(known.unwrap_or(RECENT - 1), shift);
+        number
+    }
+
+    fn shift(&mut self, number: u64) -> Option<i64> {
+        let (index, shift) = match self.0.get(usize::try_from(number).ok()?) {
+            Some(&shift) => (number as usize, shift),
+            None => (RECENT - 1, self.0[0].checked_add(unzigzag(number - RECENT as u64))?),
+        };
+        self.front(index, shift);
+        Some(shift)
+    }
+
+    fn front(&mut self, index: usize, shift: i64) {
+        self.0[index] = shift;
+        self.0[..=index].rotate_right(1);
+    }
+}
+
+/// Writes what [`read`] reads, of each segment: how many bytes lie before it, where it is from, its length.
+pub(super) fn write(segments: &[Segment]) -> [Vec<u8>; 3] {
+    let mut streams = [const { Vec::new() }; 3];
+    let mut shifts = Shifts::default();
+    let mut end = 0;
+    for segment in segments {
+        put_varint(u64::from(segment.new - end), &mut streams[0]);
+        put_varint(shifts.number(i64::from(segment.new) - i64::from(segment.old)), &mut streams[1]);
+        put_varint(u64::from(segment.length), &mut streams[2]);
+        end = segment.new_end();
     }
     streams
 }
@@ -57,26 +82,18 @@ pub(super) fn read(
         return Err(ApplyError::Damaged("there are too many segments"));
     }
     let mut segments = Vec::with_capacity(count);
-    let (mut new, mut old) = (0u32, 0u32);
-    let [copies, between, jumps] = streams;
+    let mut shifts = Shifts::default();
+    let mut end = 0u32;
+    let [between, places, lengths] = streams;
     for _ in 0..count {
-        let copy = u32::try_from(copies.next()?).map_err(|_| OUTSIDE)?;
-        let end = new.checked_add(copy).filter(|&end| end <= length).ok_or(OUTSIDE)?;
-        let old_end = old.checked_add(copy).filter(|&end| end <= old_length).ok_or(OUTSIDE)?;
-        if copy > 0 {
-            segments.push(Segment { new, old, length: copy });
-        }
-        let literal = u32::try_from(between.next()?).map_err(|_| OUTSIDE)?;
-        new = end.checked_add(literal).filter(|&end| end <= length).ok_or(OUTSIDE)?;
-        let jump = unzigzag(jumps.next()?);
-        old = i64::from(old_end)
-            .checked_add(jump)
-            .and_then(|old| u32::try_from(old).ok())
-            .filter(|&old| old <= old_length)
-            .ok_or(OUTSIDE)?;
-    }
-    if new != length {
-        return Err(ApplyError::Damaged("the segments do not make the new file's length"));
+        let before = u32::try_from(between.next()?).map_err(|_| OUTSIDE)?;
+        let new = end.checked_add(before).ok_or(OUTSIDE)?;
+        let shift = shifts.shift(places.next()?).ok_or(OUTSIDE)?;
+        let old = i64::from(new).checked_sub(shift).and_then(|old| u32::try_from(old).ok()).ok_or(OUTSIDE)?;
+        let copied = u32::try_from(lengths.next()?).ok().filter(|&copied| copied > 0).ok_or(OUTSIDE)?;
+        end = new.checked_add(copied).filter(|&end| end <= length).ok_or(OUTSIDE)?;
+        old.checked_add(copied).filter(|&end| end <= old_length).ok_or(OUTSIDE)?;
+        segments.push(Segment { new, old, length: copied });
     }
     Ok(segments)
 }
@@ -86,14 +103,4 @@ pub(super) fn between(segments: &[Segment], length: u32) -> impl Iterator<Item =
     let ends = std::iter::once(0).chain(segments.iter().map(Segment::new_end));
     let begins = segments.iter().map(|segment| segment.new).chain(std::iter::once(length));
     ends.zip(begins).filter(|(from, to)| from < to)
-}
-
-/// How many entries [`write`] writes.
-pub(super) fn count(segments: &[Segment]) -> usize {
-    segments.len() + usize::from(begins_empty(segments))
-}
-
-/// The first entry copies nothing where the file begins otherwise than the old one.
-fn begins_empty(segments: &[Segment]) -> bool {
-    segments.first().is_none_or(|segment| segment.new > 0 || segment.old > 0)
 }

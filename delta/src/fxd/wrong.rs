@@ -1,7 +1,10 @@
 //! Where the prediction is wrong, which is all that is sent of it.
 
+use super::bases::Bases;
+use super::elf::Loads;
+use super::fresh::{Fresh, Guess};
 use super::bytes::{put_varint, u32_at, u64_at, zigzag};
-use super::refer::normal;
+use super::refer::{Place, normal};
 use super::segment::Segment;
 use super::sites::Kind;
 use super::walk::New;
@@ -11,7 +14,7 @@ use crate::ApplyError;
 pub(super) struct Wrong<'a> {
     new: &'a [u8],
     /// Gaps and values of the references in code, then of those in data.
-    pub(super) streams: [Vec<u8>; 4],
+    pub(super) streams: [Vec<u8>; 6],
     /// One bit for each byte of the new file: it belongs to a field.
     pub(super) settled: Vec<u8>,
     tape: usize,
@@ -21,12 +24,12 @@ pub(super) struct Wrong<'a> {
 impl<'a> Wrong<'a> {
     pub(super) fn new(new: &'a [u8]) -> Wrong<'a> {
         let settled = vec![0; new.len().div_ceil(8)];
-        Wrong { new, streams: [const { Vec::new() }; 4], settled, tape: 0, right: 0 }
+        Wrong { new, streams: [const { Vec::new() }; 6], settled, tape: 0, right: 0 }
     }
 
     /// The references in code are done, those in data follow.
     pub(super) fn next_tape(&mut self) {
-        self.tape = 2;
+        self.tape = 4;
         self.right = 0;
     }
 }
@@ -55,6 +58,29 @@ impl New for Wrong<'_> {
             put_varint(self.right, &mut self.streams[self.tape]);
             put_varint(zigzag(correction), &mut self.streams[self.tape + 1]);
             self.right = 0;
+        }
+        Ok(())
+    }
+}
+
+impl Fresh for Wrong<'_> {
+    fn bytes(&self) -> &[u8] {
+        self.new
+    }
+
+    fn settle(&mut self, at: u32, kind: Kind, loads: &Loads, guess: &mut Guess) -> Result<(), ApplyError> {
+        const OUTSIDE: ApplyError = ApplyError::Damaged("a reference in new code is none");
+        let bases = Bases::default();
+        let target = Place { loads, bases: &bases }.target(self.new, at, kind).ok_or(OUTSIDE)?;
+        // The last byte of a branch says which it is.
+        let width = if kind == Kind::Branch { 3 } else { 4 };
+        for byte in at as usize..at as usize + width {
+            self.settled[byte / 8] |= 1 << (byte % 8);
+        }
+        let number = guess.number(target);
+        self.streams[2].push(number);
+        if number == 0 {
+            self.streams[3].extend(target.to_be_bytes());
         }
         Ok(())
     }

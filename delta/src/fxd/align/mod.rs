@@ -9,7 +9,9 @@ use suffix::{Suffixes, common};
 /// A match that goes on as the last one did is followed for as long as it is at least this long.
 const FOLLOW: usize = 32;
 /// By how many bytes another place must be better than going on as before.
-const BETTER: usize = 8;
+const NEAR: usize = 1 << 10;
+static FAR_: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| std::env::var("FAR").map_or(12, |v| v.parse().unwrap()));
+static BETTER_: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| std::env::var("BETTER").map_or(8, |v| v.parse().unwrap()));
 
 /// No more than this is compared; what is longer is followed.
 const COMPARED: usize = 4096;
@@ -33,6 +35,9 @@ pub(super) fn align(old: &[u8], new: &[u8], report: Report<'_>) -> Result<Vec<Se
         let goes_on = |at: usize| {
             at.checked_add_signed(shift).and_then(|place| old.get(place)).is_some_and(|byte| *byte == new[at])
         };
+        let better = |place: usize, at: usize| {
+            if (place as isize + shift - at as isize).unsigned_abs() < NEAR { *BETTER_ } else { *FAR_ }
+        };
         // The next exact match that is better than to go on; `agree` counts what going on would give.
         let (mut agree, mut counted) = (0usize, at);
         let mut found = (0, 0);
@@ -46,14 +51,14 @@ pub(super) fn align(old: &[u8], new: &[u8], report: Report<'_>) -> Result<Vec<Se
             found = if straight >= FOLLOW {
                 (at.wrapping_add_signed(shift), straight)
             } else {
-                suffixes.longest(&new[at..new.len().min(at + COMPARED)])
+                suffixes.longest(&new[at..new.len().min(at + COMPARED)], at.wrapping_add_signed(shift), agree + 8)
             };
             counted = counted.max(at);
             while counted < at + found.1 {
                 agree += usize::from(goes_on(counted));
                 counted += 1;
             }
-            if found.1 > 0 && found.1 == agree || found.1 > agree + BETTER {
+            if found.1 > 0 && found.1 == agree || found.1 > agree + better(found.0, at) {
                 break;
             }
             agree = agree.saturating_sub(usize::from(goes_on(at)));

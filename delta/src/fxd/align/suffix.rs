@@ -29,8 +29,9 @@ impl<'a> Suffixes<'a> {
         Suffixes { text, order, buckets, first }
     }
 
-    /// Where in the text most of `wanted`'s beginning is, and how much.
-    pub(super) fn longest(&self, wanted: &[u8]) -> (usize, usize) {
+    /// Where in the text most of `wanted`'s beginning is, and how much. Of several such places one near
+    /// `expected` is taken, if they are worth it for being longer than `least`.
+    pub(super) fn longest(&self, wanted: &[u8], expected: usize, least: usize) -> (usize, usize) {
         if wanted.is_empty() || self.order.is_empty() {
             return (0, 0);
         }
@@ -40,7 +41,7 @@ impl<'a> Suffixes<'a> {
             // Nothing shares so many bytes; what shares fewer is of no use to an alignment.
             return (0, 0);
         }
-        let (mut best, mut length) = (0, 0);
+        let (mut best, mut length, mut rank) = (0, 0, 0);
         let (mut at_low, mut at_high) = (0, 0);
         while low < high {
             let middle = low + (high - low) / 2;
@@ -48,7 +49,7 @@ impl<'a> Suffixes<'a> {
             let known = at_low.min(at_high);
             let same = known + common(&self.text[at + known..], &wanted[known..]);
             if same > length {
-                (best, length) = (at, same);
+                (best, length, rank) = (at, same, middle);
             }
             let less = match (self.text.get(at + same), wanted.get(same)) {
                 (_, None) => break,
@@ -61,9 +62,21 @@ impl<'a> Suffixes<'a> {
                 (high, at_high) = (middle, same);
             }
         }
-        (best, length)
+        if length > least { (self.nearest(rank, &wanted[..length], expected), length) } else { (best, length) }
+    }
+
+    /// Of the places around `rank` in the order that begin with `wanted` the one nearest to `expected`.
+    fn nearest(&self, rank: usize, wanted: &[u8], expected: usize) -> usize {
+        let same = |&&at: &&i32| self.text[at as usize..].starts_with(wanted);
+        let behind = self.order[rank..].iter().take(LOOKED_AT).take_while(same);
+        let before = self.order[..rank].iter().rev().take(LOOKED_AT).take_while(same);
+        let places = behind.chain(before).map(|&at| at as usize);
+        places.min_by_key(|at| at.abs_diff(expected)).unwrap_or(self.order[rank] as usize)
     }
 }
+
+/// Places of the same length that are looked at on either side.
+const LOOKED_AT: usize = 64;
 
 fn key(bytes: &[u8], first: usize) -> usize {
     (0..first).fold(0, |key, index| key << 8 | usize::from(bytes.get(index).copied().unwrap_or(0)))
@@ -97,11 +110,11 @@ mod tests {
             wanted.truncate(60);
             wanted.extend([200; 20]);
             let brute = (0..text.len()).map(|at| common(&text[at..], &wanted)).max().unwrap();
-            let (at, length) = suffixes.longest(&wanted);
+            let (at, length) = suffixes.longest(&wanted, 0, 0);
             assert_eq!(length, brute);
             assert_eq!(text[at..at + length], wanted[..length]);
         }
-        assert_eq!(suffixes.longest(&[]), (0, 0));
-        assert_eq!(Suffixes::of(&[]).longest(b"abc"), (0, 0));
+        assert_eq!(suffixes.longest(&[], 0, 0), (0, 0));
+        assert_eq!(Suffixes::of(&[]).longest(b"abc", 0, 0), (0, 0));
     }
 }
