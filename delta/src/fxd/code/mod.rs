@@ -1,0 +1,124 @@
+//! How the streams of an fxd-1 delta are written: one byte that names the method, then what it makes.
+//!
+//! The specification is `docs/formats/fxd-1-streams.md`. A stream's length is not in it: the container
+//! says it, and a stream that holds more or fewer bytes is damaged.
+
+mod frame;
+mod stored;
+
+use crate::{ApplyError, CreateError, Limits};
+
+/// What a stream holds; it picks the contexts of a method, never what may be in the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(dead_code, reason = "named by the container")]
+pub(crate) enum Stream {
+    /// Lengths and jumps of the segments, as variable-length integers.
+    Control,
+    /// Bytes of the new file that are nowhere in the old one; mostly instructions.
+    Literals,
+    /// How many bytes lie between two wrong predictions, as variable-length integers.
+    Gaps,
+    /// By how much a byte was predicted wrongly.
+    Residuals,
+}
+
+/// `bytes` by the method that makes them shortest. `level` is that of zstd.
+pub(crate) fn encode(_kind: Stream, bytes: &[u8], level: i32) -> Result<Vec<u8>, CreateError> {
+    let framed = frame::encode(bytes, level)?;
+    let (method, coded) =
+        if framed.len() < bytes.len() { (Method::Frame, framed) } else { (Method::Stored, bytes.to_vec()) };
+    let mut all = Vec::with_capacity(coded.len() + 1);
+    all.push(method as u8);
+    all.extend_from_slice(&coded);
+    Ok(all)
+}
+
+/// The first byte of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Method {
+    Stored = 0,
+    Frame = 1,
+}
+
+impl Method {
+    fn of(coded: &[u8]) -> Result<(Method, &[u8]), ApplyError> {
+        let (first, rest) = coded.split_first().ok_or(ApplyError::Damaged("a stream is empty"))?;
+        let method = match first {
+            0 => Method::Stored,
+            1 => Method::Frame,
+            _ => return Err(ApplyError::Damaged("a stream is coded by an unknown method")),
+        };
+        Ok((method, rest))
+    }
+}
+
+/// The anonymous memory in bytes that decoding takes, from the stream's first bytes: what [`Decoder::new`]
+/// takes at once, and all it ever takes.
+pub(crate) fn memory(coded: &[u8]) -> Result<u64, ApplyError> {
+    match Method::of(coded)? {
+        (Method::Stored, _) => Ok(0),
+        (Method::Frame, rest) => frame::memory(rest),
+    }
+}
+
+/// Gives back what [`encode`] was given, a piece at a time.
+pub(crate) struct Decoder<'a> {
+    left: u64,
+    coding: Coding<'a>,
+}
+
+enum Coding<'a> {
+    Stored(stored::Decoder<'a>),
+    Frame(frame::Decoder<'a>),
+}
+
+impl std::fmt::Debug for Decoder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Decoder").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Decoder<'a> {
+    /// Begins a stream that holds `length` bytes. Its [`memory`] must be within `limits`; that of several
+    /// streams together is the caller's sum.
+    pub(crate) fn new(_kind: Stream, coded: &'a [u8], length: u64, limits: &Limits) -> Result<Decoder<'a>, ApplyError> {
+        let needed = memory(coded)?;
+        if needed > limits.memory {
+            return Err(ApplyError::Memory { needed, allowed: limits.memory });
+        }
+        let coding = match Method::of(coded)? {
+            (Method::Stored, rest) => Coding::Stored(stored::Decoder::new(rest)),
+            (Method::Frame, rest) => Coding::Frame(frame::Decoder::new(rest, length)?),
+        };
+        Ok(Decoder { left: length, coding })
+    }
+
+    /// How many bytes there are still to read.
+    pub(crate) fn left(&self) -> u64 {
+        self.left
+    }
+
+    /// Fills `buf` with the next bytes of the stream.
+    pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<(), ApplyError> {
+        self.left = self.left.checked_sub(buf.len() as u64).ok_or(ApplyError::Damaged("a stream is too short"))?;
+        match &mut self.coding {
+            Coding::Stored(decoder) => decoder.read(buf),
+            Coding::Frame(decoder) => decoder.read(buf),
+        }
+    }
+
+    /// Checks that the stream ends here: every byte read, and nothing coded left over.
+    pub(crate) fn finish(self) -> Result<(), ApplyError> {
+        if self.left != 0 {
+            return Err(ApplyError::Damaged("a stream is longer than what it is for"));
+        }
+        match self.coding {
+            Coding::Stored(decoder) => decoder.finish(),
+            Coding::Frame(decoder) => decoder.finish(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
