@@ -412,7 +412,10 @@ fn forbidden(name: &str) -> impl Iterator<Item = &'static str> {
 }
 
 fn rust_files() -> Vec<PathBuf> {
-    ["src", "delta", "fetchers", "tests", "examples", "benches", "fuzz"].into_iter().flat_map(|dir| files(dir, "rs")).collect()
+    ["src", "delta", "fetchers", "tests", "examples", "benches", "fuzz"]
+        .into_iter()
+        .flat_map(|dir| files(dir, "rs"))
+        .collect()
 }
 
 fn assert_none(what: &str, wrong: &[String]) {
