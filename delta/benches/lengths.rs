@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::hint::black_box;
+use std::time::Instant;
 
 #[path = "../tests/oracle/mod.rs"]
 mod oracle;
@@ -34,7 +35,9 @@ fn print_agreement(files: &[String]) {
         let mut agreement = Agreement::default();
         let mut seconds = 0.0;
         for code in code_of(&file) {
-            seconds += (0..10).map(|_| timed(code)).fold(f64::MAX, f64::min);
+            // The quickest of many for each piece, which is short enough to be undisturbed by other programs once.
+            let quickest = |piece| (0..20).map(|_| timed(piece)).fold(f64::MAX, f64::min);
+            seconds += code.chunks(1 << 16).map(quickest).sum::<f64>();
             agreement.add(Agreement::over(code));
         }
         if agreement.bytes > 0 {
@@ -62,19 +65,13 @@ fn row(name: &str, seen: &Agreement, speed: Option<f64>) {
 }
 
 fn timed(code: &[u8]) -> f64 {
-    let begun = on_a_processor();
+    let begun = Instant::now();
     let mut sum = 0;
     x86::operands(black_box(code), |operand| match operand {
         Operand::Relative { at, .. } | Operand::Absolute { at } => sum ^= at,
     });
     black_box(sum);
-    on_a_processor() - begun
-}
-
-/// Seconds of processor time that this thread has had, which other programs do not lengthen much.
-fn on_a_processor() -> f64 {
-    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
-    schedstat.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e9
+    begun.elapsed().as_secs_f64()
 }
 
 fn print_vectors(files: &[String]) {

@@ -7,13 +7,14 @@
 //! What is promised here is that no delta, however it was made, does more than fail: it writes only into
 //! the output it was given, takes no more memory than it was allowed, and never panics.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod dcz;
 mod error;
 mod format;
 mod fxd;
 mod limits;
+pub mod map;
 
 pub use error::{ApplyError, CreateError};
 pub use format::{Format, UnknownFormat};

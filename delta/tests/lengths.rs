@@ -72,7 +72,7 @@ fn every_field_lies_within_the_code_and_within_its_instruction() {
                 Operand::Relative { at, end } => (at, usize::from(end)),
                 Operand::Absolute { at } => (at, 4),
             };
-            assert!(at >= last && (4..15).contains(&end) && at + end <= code.len(), "{operand:?} of {code:02x?}");
+            assert!(at >= last && (4..=8).contains(&end) && at + end <= code.len(), "{operand:?} of {code:02x?}");
             last = at + 4;
         });
     }

@@ -3,7 +3,6 @@
 //! Each step consumes the type the step before it made, so none can be left out.
 
 use std::borrow::Cow;
-use std::path::PathBuf;
 
 use fetchd_fetchers::Revision;
 use semver::Version;
@@ -16,13 +15,13 @@ use crate::checkpoint::Checkpoint;
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::failure::{Exit, Failure as _, chain};
-use crate::fetch::{Attend, DownloadJob, Limits, Offered, Worker};
+use crate::fetch::{Attend, Offered, Worker};
 use crate::install::{Install, Installed};
 use crate::restart::{Handoff, HandoffError, Launch, RestartDriver};
 use crate::state::{Confirmed, Event, Quarantined, Store};
 use crate::trust::bundle::Bundle;
-use crate::trust::{self, Admitted, Choice, Chosen, Manifest, Refused, Trust, TrustedKeys};
-use crate::verify::{self, Verified, Verifier};
+use crate::trust::{self, Admitted, Choice, Manifest, Refused, Trust, TrustedKeys};
+use crate::verify::{Verified, Verifier};
 
 /// What somebody asked of one pass.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -189,48 +188,6 @@ impl Line {
             self.store.keep_bundle(&bundle)?;
         }
         Ok(None)
-    }
-
-    /// Chosen → Artifact → Candidate → Verified.
-    pub(super) fn bring(
-        &mut self,
-        offered: &Offered,
-        chosen: Chosen,
-        attend: &mut dyn Attend,
-    ) -> Result<Verified, PassFailure> {
-        self.install.preflight(&chosen, self.wanted.limits.reserve)?;
-        let job = self.download_job(offered, &chosen);
-        let downloaded = self.worker.download(&job, attend)?;
-        let taken = verify::take(&downloaded.path, chosen, self.install.custody());
-        if taken.is_err() {
-            // Whoever hands over something else is not asked again.
-            self.worker.dismiss();
-        }
-        let artifact = taken?;
-        if let Some(job) = artifact.needs_extraction() {
-            // The worker that spoke with the network is not the one that unpacks.
-            self.worker.dismiss();
-            self.worker.extract(&job, attend)?;
-            self.worker.dismiss();
-        }
-        Ok(self.verifier.verify(artifact.into_candidate()?)?)
-    }
-
-    fn download_job(&self, offered: &Offered, chosen: &Chosen) -> DownloadJob {
-        let key = match chosen.sha256() {
-            Some(sha256) => sha256,
-            None => offered.key(),
-        };
-        DownloadJob {
-            source: self.wanted.source.clone(),
-            release: offered.release.clone(),
-            urls: chosen.urls().to_vec(),
-            size: chosen.size(),
-            sha256: chosen.sha256(),
-            staging: PathBuf::from(self.install.staging()),
-            limits: Limits { max_size: chosen.max_size(), ..self.wanted.limits.clone() },
-            key: key.to_string(),
-        }
     }
 
     fn runs(&self, verified: &Verified) -> bool {

@@ -5,6 +5,9 @@
 //! through a [`RestartDriver`]. A panic in a pass ends that pass and nothing else.
 
 mod attending;
+mod bring;
+#[cfg(feature = "deltas")]
+mod delta;
 #[cfg(feature = "fleet")]
 pub mod fleet;
 mod follow;
@@ -25,6 +28,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use attending::Attending;
+pub use bring::Brought;
 pub use inbox::{Answer, Inbox, Message, Post, Reply};
 pub use line::{Ask, Line, Unfinished};
 pub use observe::{Observed, Observer, UpdateEvent};
@@ -198,7 +202,12 @@ impl Agent {
             observer.tell(&event);
         }
         if verdict != Verdict::Interrupted {
-            self.shown.write(|shown| shown.last = Some(last));
+            self.shown.write(|shown| {
+                if let Ok(Outcome::Updated { brought, .. }) = &result {
+                    shown.brought.clone_from(brought);
+                }
+                shown.last = Some(last);
+            });
         }
         (answer, verdict)
     }
@@ -211,10 +220,13 @@ impl Agent {
                 && before.error.map(|e| e.code) == last.error.as_ref().map(|e| e.code.clone())
         });
         match result {
-            Ok(Outcome::Updated { to, generation, .. }) => tracing::info!(
+            Ok(Outcome::Updated { to, generation, brought, .. }) => tracing::info!(
                 event = "release.confirmed",
                 version = to.as_ref().map(ToString::to_string),
                 generation,
+                fetched = brought.as_ref().map(|brought| brought.by.as_str()),
+                fetched_bytes = brought.as_ref().map(|brought| brought.bytes),
+                full_bytes = brought.as_ref().map(|brought| brought.full),
                 "{}",
                 last.message
             ),

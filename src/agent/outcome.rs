@@ -5,6 +5,7 @@ use std::time::Duration;
 use fetchd_fetchers::Retry;
 use semver::Version;
 
+use super::bring::Brought;
 use super::schedule::Verdict;
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
@@ -49,6 +50,8 @@ pub enum Outcome {
         generation: u64,
         /// From the start of the new process to its readiness.
         ready_in: Duration,
+        /// How it came here.
+        brought: Option<Brought>,
     },
 }
 
@@ -85,9 +88,10 @@ impl Outcome {
             Outcome::Held(why) => format!("held: {}", why.message),
             Outcome::NotReady(why) => format!("not ready: {}", why.message),
             Outcome::Stale(why) => format!("stale: {}", why.message),
-            Outcome::Updated { from, to, ready_in, .. } => {
+            Outcome::Updated { from, to, ready_in, brought, .. } => {
                 let (from, to) = (named(from.as_ref()), named(to.as_ref()));
-                format!("{to} serves instead of {from}, ready after {} ms", ready_in.as_millis())
+                let by = brought.as_ref().map(Brought::sentence).unwrap_or_default();
+                format!("{to} serves instead of {from}, ready after {} ms{by}", ready_in.as_millis())
             }
         }
     }
@@ -103,15 +107,22 @@ impl Outcome {
     /// The line of the history that tells it, where it is worth one.
     pub fn event(&self, at: Timestamp) -> Option<Event> {
         match self {
-            Outcome::Updated { to, sha256, generation, ready_in, from } => Some(
-                Event::new(at, "release.confirmed")
+            Outcome::Updated { to, sha256, generation, ready_in, from, brought } => Some({
+                let event = Event::new(at, "release.confirmed")
                     .version(to.as_ref())
                     .sha256(Some(*sha256))
                     .message(self.sentence())
                     .detail("from", from.as_ref().map(ToString::to_string))
                     .detail("generation", *generation)
-                    .detail("ready_ms", u64::try_from(ready_in.as_millis()).unwrap_or(u64::MAX)),
-            ),
+                    .detail("ready_ms", u64::try_from(ready_in.as_millis()).unwrap_or(u64::MAX));
+                match brought {
+                    Some(brought) => event
+                        .detail("fetched", brought.by.as_str())
+                        .detail("fetched_bytes", brought.bytes)
+                        .detail("full_bytes", brought.full),
+                    None => event,
+                }
+            }),
             Outcome::Held(why) => Some(Event::new(at, "release.held").failure(why)),
             Outcome::NotReady(why) => Some(Event::new(at, "release.not_ready").failure(why)),
             Outcome::Stale(why) => Some(Event::new(at, "source.stale").failure(why)),

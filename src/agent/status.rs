@@ -31,6 +31,9 @@ pub struct AgentStatus {
     pub version: Option<String>,
     /// The digest of the binary that runs, where known.
     pub sha256: Option<String>,
+    /// How it came here, where this supervisor fetched it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub brought: Option<super::Brought>,
     /// The release a rollback would return to.
     pub previous: Option<String>,
     /// What held of the worker that was started last; `None` before the first one.

@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use fetchd_fetchers::Revision;
 
+use super::bring::Brought;
 use super::line::{Ask, Line};
 use super::outcome::{Outcome, PassFailure, named};
 use crate::failure::{Exit, Reported, chain};
@@ -25,6 +26,8 @@ pub struct Installing {
     /// Only when somebody asks for a restart. Until then the release waits, verified and out of everybody's reach.
     pub on_restart: bool,
     waiting: Option<Waiting>,
+    /// How the release came here that was verified last.
+    pub(super) brought: Option<Brought>,
 }
 
 /// A release that waits for a restart.
@@ -113,6 +116,7 @@ impl Line {
             sha256: *installed.sha256(),
             generation: handoff.generation,
             ready_in: handoff.took,
+            brought: self.installing.brought.take().filter(|brought| brought.sha256 == *installed.sha256()),
         })
     }
 

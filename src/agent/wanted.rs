@@ -40,6 +40,8 @@ pub struct Wanted {
     pub cooldown: Duration,
     /// How old a manifest may be.
     pub max_age: Option<Duration>,
+    /// The anonymous memory in bytes that applying a delta may take; `None` = only full artifacts.
+    pub deltas: Option<u64>,
     /// The fleet that the source is one's of. Its releases have directories of their own, which `source` names in turn.
     #[cfg(feature = "fleet")]
     pub fleet: Option<Box<super::fleet::Membership>>,
@@ -271,6 +273,7 @@ mod tests {
             allow_downgrade: false,
             cooldown: Duration::ZERO,
             max_age: None,
+            deltas: None,
             #[cfg(feature = "fleet")]
             fleet: None,
         }

@@ -94,6 +94,8 @@ pub struct Schedule {
 /// Bounds of the network and of the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Download {
+    /// Whether deltas are used.
+    pub deltas: bool,
     /// The longest that one poll may take.
     pub poll: Duration,
     /// The longest that one download may take.
@@ -235,6 +237,7 @@ impl Config {
             },
             policy: release::policy(settings)?,
             download: Download {
+                deltas: settings.on("deltas"),
                 poll: length(settings, "poll_deadline"),
                 total: length(settings, "download_deadline"),
                 stall: length(settings, "stall_deadline"),

@@ -68,6 +68,7 @@ fn the_defaults_are_those_of_the_documents() {
     assert_eq!(
         config.download,
         Download {
+            deltas: true,
             poll: seconds(30),
             total: seconds(3600),
             stall: seconds(30),

@@ -65,6 +65,11 @@ pub fn wanted(settings: &Effective, config: &Config, source: &config::Source) ->
         allow_downgrade: config.policy.allow_downgrade,
         cooldown: config.policy.cooldown,
         max_age: config.policy.max_age,
+        // Half of what the worker may have is for the rest of it.
+        deltas: config
+            .download
+            .deltas
+            .then(|| config.worker.memory.map_or(DELTA_MEMORY, |all| DELTA_MEMORY.min(all / 2))),
         #[cfg(feature = "fleet")]
         fleet: super::membership::of(settings, config, source)?.map(Box::new),
     };
@@ -73,6 +78,9 @@ pub fn wanted(settings: &Effective, config: &Config, source: &config::Source) ->
     }
     Ok(wanted)
 }
+
+/// The most anonymous memory that a delta gets, in bytes.
+const DELTA_MEMORY: u64 = 512 << 20;
 
 fn signed(keys: KeySet, signature: Signature) -> Trust {
     match signature {

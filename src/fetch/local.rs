@@ -85,6 +85,14 @@ impl Worker for LocalWorker {
         }
     }
 
+    #[cfg(feature = "deltas")]
+    fn patch(&mut self, job: &super::PatchJob, attend: &mut dyn Attend) -> Result<super::Patched, FetchFailure> {
+        match self.run(&Request::Patch(job.clone()), attend)? {
+            Answer::Patch(patched) => Ok(patched),
+            other => Err(crossed(&other)),
+        }
+    }
+
     #[cfg(feature = "fleet")]
     fn store(
         &mut self,
@@ -107,6 +115,8 @@ pub(super) fn crossed(answer: &Answer) -> FetchFailure {
         Answer::Sibling(_) => "a question for a file",
         Answer::Download(_) => "a download",
         Answer::Extract(_) => "an extraction",
+        #[cfg(feature = "deltas")]
+        Answer::Patch(_) => "a delta",
         #[cfg(feature = "fleet")]
         Answer::Store(_) => "a question to a bucket",
     };

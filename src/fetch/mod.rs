@@ -15,6 +15,8 @@ mod job;
 mod local;
 #[cfg(debug_assertions)]
 mod misbehave;
+#[cfg(feature = "deltas")]
+mod patch;
 mod perform;
 mod poll;
 mod process;
@@ -30,12 +32,14 @@ mod tests;
 pub use asset::{AssetPattern, BadPattern, Meant};
 pub use confine::{Harden, Hardening, Lacking, Measure};
 pub use extract::{extract, measure};
-pub use failure::{ArchiveFault, FetchFailure, WorkerFault};
+pub use failure::{ArchiveFault, DeltaFault, FetchFailure, WorkerFault};
 pub use job::{
     DOCUMENT_LIMIT, DownloadJob, Downloaded, ExtractJob, Extracted, Limits, NotReady, Offered, PollJob, PollReply,
     Progress, SIGNATURE_LIMIT, SiblingJob, Source, Want,
 };
 pub use local::LocalWorker;
+#[cfg(feature = "deltas")]
+pub use patch::{PatchJob, Patched};
 pub use process::{ProcessWorker, Settings, Stderr, User};
 pub use serve::{serve, serve_with};
 #[cfg(feature = "fleet")]

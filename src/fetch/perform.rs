@@ -13,6 +13,8 @@ use tokio::sync::mpsc;
 use super::extract::Unpacking;
 use super::failure::{FetchFailure, WorkerFault};
 use super::job::{ExtractJob, Extracted, Progress};
+#[cfg(feature = "deltas")]
+use super::patch;
 #[cfg(feature = "fleet")]
 use super::store;
 use super::wire::{Answer, Request};
@@ -56,6 +58,8 @@ pub(super) async fn perform(
             #[cfg(feature = "fleet")]
             Request::Store(job) => store::store(&bench.carriers, job).await.map(Answer::Store),
             Request::Extract(job) => unpack(job, files).await.map(Answer::Extract),
+            #[cfg(feature = "deltas")]
+            Request::Patch(job) => patched(job.clone(), files).await.map(Answer::Patch),
         }
     };
     // Nothing that the job touched is used again after a panic: its fetcher is its own.
@@ -69,6 +73,16 @@ async fn unpack(job: &ExtractJob, files: Vec<OwnedFd>) -> Result<Extracted, Fetc
     let (job, abandoned) = (job.clone(), Abandoned::default());
     let stop = abandoned.0.clone();
     match tokio::task::spawn_blocking(move || extract::extract_unless(&job, Unpacking::of(&job, files)?, &stop)).await {
+        Ok(result) => result,
+        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        Err(_) => Err(FetchFailure::Stopped),
+    }
+}
+
+/// What it maps may be cut short by somebody else, and then this process ends: see `fetchd_delta::map`.
+#[cfg(feature = "deltas")]
+async fn patched(job: patch::PatchJob, files: Vec<OwnedFd>) -> Result<patch::Patched, FetchFailure> {
+    match tokio::task::spawn_blocking(move || patch::patch(&job, &patch::Patching::of(&job, files)?)).await {
         Ok(result) => result,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(_) => Err(FetchFailure::Stopped),

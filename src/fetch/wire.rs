@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::confine::Hardening;
 use super::failure::FetchFailure;
 use super::job::{DownloadJob, Downloaded, ExtractJob, Extracted, PollJob, PollReply, Progress, Sibling, SiblingJob};
+#[cfg(feature = "deltas")]
+use super::patch::{PatchJob, Patched};
 #[cfg(feature = "fleet")]
 use super::store::StoreJob;
 
@@ -31,6 +33,8 @@ pub(super) enum Request {
     Sibling(SiblingJob),
     Download(DownloadJob),
     Extract(ExtractJob),
+    #[cfg(feature = "deltas")]
+    Patch(PatchJob),
     #[cfg(feature = "fleet")]
     Store(StoreJob),
 }
@@ -43,6 +47,8 @@ pub(super) enum Answer {
     Sibling(Sibling),
     Download(Downloaded),
     Extract(Extracted),
+    #[cfg(feature = "deltas")]
+    Patch(Patched),
     #[cfg(feature = "fleet")]
     Store(crate::fleet::store::Reply),
 }
@@ -52,6 +58,10 @@ impl Answer {
     pub(super) fn answers(&self, request: &Request) -> bool {
         #[cfg(feature = "fleet")]
         if let (Answer::Store(_), Request::Store(_)) = (self, request) {
+            return true;
+        }
+        #[cfg(feature = "deltas")]
+        if let (Answer::Patch(_), Request::Patch(_)) = (self, request) {
             return true;
         }
         matches!(
@@ -116,8 +126,8 @@ pub(super) fn receive_files(socket: impl AsFd, bytes: &mut [u8], files: &mut Vec
     Ok(received.bytes)
 }
 
-/// Room for the two files of an extraction.
-const ANCILLARY: usize = rustix::cmsg_space!(ScmRights(2));
+/// Room for the three files of a patch; an extraction has two.
+const ANCILLARY: usize = rustix::cmsg_space!(ScmRights(3));
 
 /// The length that `prefix` announces.
 pub(super) fn length(prefix: [u8; PREFIX]) -> io::Result<usize> {

@@ -21,6 +21,9 @@ pub trait Worker: Send + Debug {
     fn download(&mut self, job: &DownloadJob, attend: &mut dyn Attend) -> Result<Downloaded, FetchFailure>;
     /// Unpacks the one binary of an artifact.
     fn extract(&mut self, job: &ExtractJob, attend: &mut dyn Attend) -> Result<Extracted, FetchFailure>;
+    /// Makes a binary of the one that is installed and a delta.
+    #[cfg(feature = "deltas")]
+    fn patch(&mut self, job: &super::PatchJob, attend: &mut dyn Attend) -> Result<super::Patched, FetchFailure>;
     /// Carries one request to a fleet's bucket. What the bucket says, that it failed included, is an answer; a failure
     /// is that there is none, and then nothing is known of what the request did.
     #[cfg(feature = "fleet")]

@@ -18,7 +18,9 @@ mod store;
 pub use error::StateError;
 pub use examine::{Examined, Fault, Holder, examine};
 pub use history::{Event, History};
-pub use record::{Confirmed, Hold, Journal, JournalStep, Quarantined, Record, Revocation, SCHEMA, TrustState};
+pub use record::{
+    BadDelta, Confirmed, Hold, Journal, JournalStep, Quarantined, Record, Revocation, SCHEMA, TrustState,
+};
 pub use repair::{Moved, Remains, Repair, must_be_free, remains};
 pub use store::{Snapshot, Store};
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
+use crate::trust::manifest::{Delta, DeltaFormat};
 
 /// The layout of `state.json` that this fetchd reads and writes.
 pub const SCHEMA: u32 = 1;
@@ -63,6 +64,9 @@ pub struct Record {
     /// An operator's hold.
     #[serde(default)]
     pub hold: Option<Hold>,
+    /// Deltas that failed here for the release that is wanted: not tried again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bad_deltas: Vec<BadDelta>,
 }
 
 impl Default for Record {
@@ -85,6 +89,7 @@ impl Default for Record {
             etags: BTreeMap::new(),
             journal: None,
             hold: None,
+            bad_deltas: Vec::new(),
         }
     }
 }
@@ -158,6 +163,28 @@ pub struct Quarantined {
     pub at: Timestamp,
     /// How often.
     pub count: u32,
+}
+
+/// A delta that failed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BadDelta {
+    /// The digest of the binary it is made from.
+    pub from_sha256: Sha256,
+    /// The digest of the binary it was to make.
+    pub to_sha256: Sha256,
+    /// How it is written.
+    pub format: DeltaFormat,
+    /// The stable code of the failure.
+    pub code: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl BadDelta {
+    /// Whether `delta`, which makes the binary `to`, is this one.
+    pub fn is(&self, delta: &Delta, to: Option<Sha256>) -> bool {
+        (self.from_sha256, self.format, Some(self.to_sha256)) == (delta.from_sha256, delta.format, to)
+    }
 }
 
 /// An operator said: install nothing.

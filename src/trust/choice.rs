@@ -4,6 +4,7 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 
 use super::ArtifactSignature;
+use super::manifest::Delta;
 use crate::digest::Sha256;
 
 /// How an artifact is packed.
@@ -92,6 +93,7 @@ pub struct Chosen {
     pub(super) entry: Option<String>,
     pub(super) binary_size: Option<u64>,
     pub(super) binary_sha256: Option<Sha256>,
+    pub(super) deltas: Vec<Delta>,
     pub(super) program: String,
     pub(super) max_size: u64,
     pub(super) proof: Proof,
@@ -149,6 +151,11 @@ impl Chosen {
     /// The digest of the bytes that will run, where it is signed.
     pub fn binary_sha256(&self) -> Option<Sha256> {
         self.binary_sha256
+    }
+
+    /// What makes the binary of an earlier one, as the manifest lists it.
+    pub fn deltas(&self) -> &[Delta] {
+        &self.deltas
     }
 
     /// Never taken at more than this many bytes, packed or unpacked (configuration).

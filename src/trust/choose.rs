@@ -203,6 +203,7 @@ impl<'a> Scene<'a> {
             entry: artifact.entry.clone(),
             binary_size: artifact.binary_size,
             binary_sha256: artifact.binary_sha256,
+            deltas: artifact.deltas.clone(),
             program: self.expect.product.clone(),
             max_size: self.expect.max_size,
             proof: self.manifest.proof(),

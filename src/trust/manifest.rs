@@ -1,5 +1,6 @@
 //! What a publisher says there is: the signed manifest, read strictly.
 
+mod delta;
 mod wire;
 
 use semver::Version;
@@ -8,6 +9,7 @@ use super::{ArtifactSignature, Format, Proof};
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
 
+pub use delta::{Delta, DeltaFormat};
 pub use wire::MAX_FILE;
 pub(super) use wire::parse;
 
@@ -200,6 +202,8 @@ pub struct Artifact {
     pub binary_size: Option<u64>,
     /// The digest of the binary, where signed.
     pub binary_sha256: Option<Sha256>,
+    /// What makes the binary of an earlier one.
+    pub deltas: Vec<Delta>,
 }
 
 impl Artifact {

@@ -174,6 +174,7 @@ fn read_bound(offer: &Offer<'_>, keys: &KeySet, expect: &Expect, now: Timestamp)
         entry: bound.entry,
         binary_size: Some(bound.size).filter(|_| raw),
         binary_sha256: bound.binsha256,
+        deltas: Vec::new(),
         ..bare(asset)
     };
     let sha256 = Sha256::of(&signature.signed_comment());
@@ -220,6 +221,7 @@ fn bare(asset: &AssetName) -> Artifact {
         entry: None,
         binary_size: None,
         binary_sha256: None,
+        deltas: Vec::new(),
     }
 }
 

@@ -67,6 +67,7 @@ impl Sample {
             entry: self.entry,
             binary_size: self.binary_size,
             binary_sha256: self.binary_sha256,
+            deltas: Vec::new(),
             program: "app".to_owned(),
             max_size: self.max_size,
             proof: self.proof,

@@ -186,6 +186,55 @@ impl Artifact {
     }
 }
 
+/// A binary that is to be made from the one that is there. Dropping it removes what was made so far.
+#[derive(Debug)]
+pub struct Remade {
+    made: Kept,
+    size: u64,
+    sha256: Sha256,
+    chosen: Chosen,
+}
+
+impl Remade {
+    /// A place in `custody` for the binary of `chosen`, whose size and digest must be signed: nothing else tells whether
+    /// what was made is right.
+    pub fn new(chosen: Chosen, custody: &Path) -> Result<Remade, VerifyError> {
+        match (chosen.binary_size(), chosen.binary_sha256()) {
+            (Some(size), Some(sha256)) if size <= chosen.max_size() => {
+                Ok(Remade { made: Kept::named(custody, "unpacked")?, size, sha256, chosen })
+            }
+            (Some(_), Some(_)) => Err(too_long(&chosen, chosen.max_size())),
+            _ => Err(VerifyError::content("delta.unsigned", "no digest of the binary is signed".to_owned())),
+        }
+    }
+
+    /// Where it is to be written: a new file in the custody directory.
+    pub fn path(&self) -> &Path {
+        &self.made.path
+    }
+
+    /// Its signed size in bytes.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// A copy of what was written, if its size and its digest are those that are signed. Nothing else has looked at it.
+    ///
+    /// What made it is not believed (test `what_a_delta_made_is_a_candidate_only_with_the_signed_digest`).
+    pub fn into_candidate(self) -> Result<Candidate, VerifyError> {
+        let Remade { made, size: signed, sha256: expected, chosen } = self;
+        let (kept, mut file, size) = copied(made, signed)?;
+        let (sha256, _) = Sha256::of_reader(&mut file).map_err(VerifyError::io(&kept.path, "reading"))?;
+        if (size, sha256) != (signed, expected) {
+            let message =
+                format!("the delta made {size} bytes with sha256 {sha256}, signed are {signed} bytes and {expected}");
+            return Err(VerifyError::content("delta.result", message));
+        }
+        Checkpoint::Extracted.reached();
+        Ok(Candidate { kept, file, size, known: Some(sha256), chosen })
+    }
+}
+
 /// A copy of `unpacked`, of which `limit` bytes and one more are read at most: nobody else has ever had it open.
 fn copied(unpacked: Kept, limit: u64) -> Result<(Kept, File, u64), VerifyError> {
     let (from, _) = open_alone(&unpacked.path, "candidate.kind")?;

@@ -19,7 +19,7 @@ use std::path::Path;
 
 use semver::Version;
 
-pub use custody::{Artifact, Candidate, sweep, take};
+pub use custody::{Artifact, Candidate, Remade, sweep, take};
 pub use error::{Refusal, VerifyError};
 pub use smoke::{MARK as SMOKE_MARK, Smoke};
 pub use version::{NotAPattern, Pattern};

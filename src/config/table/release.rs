@@ -204,6 +204,17 @@ pub(super) const ROWS: &[Setting] = &[
         ..BASE
     },
     Setting {
+        key: "deltas",
+        kind: Kind::Bool,
+        default: Preset::Value("true"),
+        value_name: "BOOL",
+        doc: "Make the new binary of the one that is there, where the manifest lists a delta",
+        long: "The smallest that fits is tried once, and only if it is less than 60 % of the full artifact. Whatever goes \
+               wrong with it, the full artifact is fetched at once. `false`: always the full one.",
+        group: Group::Download,
+        ..BASE
+    },
+    Setting {
         key: "poll_deadline",
         kind: duration(SECOND, HOUR),
         default: Preset::Value("30s"),

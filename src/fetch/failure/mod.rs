@@ -1,6 +1,7 @@
 //! Why a job of the worker failed, as it crosses the socket.
 
 mod archive;
+mod delta;
 mod worker;
 
 use std::io;
@@ -11,6 +12,7 @@ use fetchd_fetchers::{ConfigError, FetchError, Kind, Retry};
 use serde::{Deserialize, Serialize};
 
 pub use self::archive::ArchiveFault;
+pub use self::delta::DeltaFault;
 pub use self::worker::WorkerFault;
 use crate::digest::Sha256;
 use crate::failure::{self, Exit, Failure};
@@ -165,6 +167,9 @@ pub enum FetchFailure {
     /// The packed artifact is not what it should be.
     #[error(transparent)]
     Archive(#[from] ArchiveFault),
+    /// The delta is not what it should be, or not for this binary.
+    #[error(transparent)]
+    Delta(#[from] DeltaFault),
     /// The worker itself failed.
     #[error(transparent)]
     Worker(#[from] WorkerFault),
@@ -266,6 +271,7 @@ impl Failure for FetchFailure {
             FetchFailure::Staging { .. } => "download.staging",
             FetchFailure::Location { .. } => "download.location",
             FetchFailure::Archive(fault) => fault.code(),
+            FetchFailure::Delta(fault) => fault.code(),
             FetchFailure::Worker(fault) => fault.code(),
             FetchFailure::Stopped => "worker.stopped",
         }
@@ -294,7 +300,8 @@ impl Failure for FetchFailure {
             | FetchFailure::Size { .. }
             | FetchFailure::Digest { .. }
             | FetchFailure::Location { .. }
-            | FetchFailure::Archive(_) => Exit::Content,
+            | FetchFailure::Archive(_)
+            | FetchFailure::Delta(_) => Exit::Content,
             FetchFailure::DiskFull { .. }
             | FetchFailure::Staging { .. }
             | FetchFailure::Worker(WorkerFault::Spawn { .. }) => Exit::Install,

@@ -2,7 +2,7 @@
 //! assertions.
 //!
 //! `FETCHD_TEST_WORKER=MODE` fails at every job. `FETCHD_TEST_WORKER_FILE` names a file with
-//! `MODE@PHASE` (`poll`, `sibling`, `download`, `extract`, `store`) for one failure: the job that fails removes it first.
+//! `MODE@PHASE` (`poll`, `sibling`, `download`, `extract`, `patch`, `store`) for one failure: the job that fails removes it first.
 //! Some modes have words after them.
 
 mod escape;
@@ -102,6 +102,8 @@ fn asked(request: &Request, ours: impl Fn(&str) -> bool) -> Option<String> {
         Request::Sibling(_) => "sibling",
         Request::Download(_) => "download",
         Request::Extract(_) => "extract",
+        #[cfg(feature = "deltas")]
+        Request::Patch(_) => "patch",
         #[cfg(feature = "fleet")]
         Request::Store(_) => "store",
     };

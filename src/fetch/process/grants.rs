@@ -71,6 +71,8 @@ pub(super) fn granted(request: &Request, duty: Duty, staging: Option<&Path>, set
             Request::Sibling(job) => read.extend(of_source(&job.source, &[])),
             Request::Download(job) => read.extend(of_source(&job.source, &job.urls)),
             Request::Extract(_) => {}
+            #[cfg(feature = "deltas")]
+            Request::Patch(_) => {}
             #[cfg(feature = "fleet")]
             Request::Store(job) => read.extend(of_source(&job.source, &[])),
         }

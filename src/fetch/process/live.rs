@@ -60,7 +60,7 @@ const SLACK: u64 = 1 << 30;
 pub(super) enum Duty {
     /// To poll and to download.
     Network,
-    /// To unpack what somebody else packed: it is told no password of a proxy and no credential, and opens nothing.
+    /// To unpack what somebody else packed, or to apply a delta that somebody else made: it is told no password of a proxy and no credential, and opens nothing.
     Archive,
 }
 

@@ -158,7 +158,12 @@ impl ProcessWorker {
         limit: Duration,
         attend: &mut dyn Attend,
     ) -> Result<Answer, FetchFailure> {
-        let duty = if matches!(request, Request::Extract(_)) { Duty::Archive } else { Duty::Network };
+        let duty = match request {
+            Request::Extract(_) => Duty::Archive,
+            #[cfg(feature = "deltas")]
+            Request::Patch(_) => Duty::Archive,
+            _ => Duty::Network,
+        };
         let granted = grants::granted(request, duty, self.staging.as_deref(), &self.settings);
         // A worker that ended between two jobs is replaced, not complained about.
         let mut live = match self.live.take_if(|live| live.serves(duty, &granted) && live.is_alive()) {
@@ -228,6 +233,24 @@ impl Worker for ProcessWorker {
         }
         match answer {
             Ok(Answer::Extract(extracted)) => Ok(extracted),
+            other => {
+                // It was made here, by a name nobody else knows.
+                let _ = std::fs::remove_file(&job.out);
+                Err(other.map_or_else(|failure| failure, |answer| crossed(&answer)))
+            }
+        }
+    }
+
+    /// As [`extract`](Worker::extract), with three files: the worker gets the old binary open for reading alone.
+    #[cfg(feature = "deltas")]
+    fn patch(&mut self, job: &super::PatchJob, attend: &mut dyn Attend) -> Result<super::Patched, FetchFailure> {
+        let files = super::patch::Patching::open(job)?.into_files();
+        let answer = self.run(&Request::Patch(job.clone()), files, job.deadline + GRACE, attend);
+        if let Some(mut live) = self.live.take() {
+            live.kill();
+        }
+        match answer {
+            Ok(Answer::Patch(patched)) => Ok(patched),
             other => {
                 // It was made here, by a name nobody else knows.
                 let _ = std::fs::remove_file(&job.out);

@@ -5,6 +5,7 @@ use semver::Version;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::delta::deltas;
 use super::{Artifact, Bounds, Manifest, Release, Revoked, Rollout, Vouched, What};
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
@@ -16,7 +17,7 @@ use crate::trust::{Format, Refused, is_target};
 pub const MAX_FILE: usize = 256 * 1024;
 const MAX_DEPTH: usize = 8;
 const MAX_RELEASES: usize = 512;
-const MAX_URLS: usize = 16;
+pub(super) const MAX_URLS: usize = 16;
 const MAX_TEXT: usize = 2048;
 
 #[derive(Deserialize)]
@@ -73,6 +74,8 @@ struct WireArtifact {
     entry: Option<String>,
     binary_size: u64,
     binary_sha256: Sha256,
+    #[serde(default)]
+    deltas: Vec<Value>,
 }
 
 /// Reads the bytes of a manifest whose signature held.
@@ -207,6 +210,7 @@ fn artifact(wire: WireArtifact) -> Result<Artifact, Refused> {
     {
         return Err(malformed(format!("the `entry` of `{}` names no entry of an archive", wire.target)));
     }
+    let deltas = deltas(wire.deltas).map_err(|why| malformed(format!("the artifact for `{}` {why}", wire.target)))?;
     Ok(Artifact {
         target: Some(wire.target),
         urls: wire.urls,
@@ -216,11 +220,12 @@ fn artifact(wire: WireArtifact) -> Result<Artifact, Refused> {
         entry: wire.entry,
         binary_size: Some(wire.binary_size),
         binary_sha256: Some(wire.binary_sha256),
+        deltas,
     })
 }
 
 /// A relative name stays where the source points; an absolute URL says where it goes.
-fn is_location(text: &str) -> bool {
+pub(super) fn is_location(text: &str) -> bool {
     text.len() <= MAX_TEXT
         && if text.contains("://") { url::Url::parse(text).is_ok() } else { AssetName::new(text).is_ok() }
 }

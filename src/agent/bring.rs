@@ -1,0 +1,117 @@
+//! From what was chosen to what is verified: by the full artifact, or by a delta where one fits.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::line::Line;
+use super::outcome::PassFailure;
+use crate::digest::Sha256;
+use crate::fetch::{Attend, DownloadJob, Limits, Offered};
+use crate::trust::Chosen;
+use crate::verify::{self, Candidate, Verified};
+
+/// How a release came here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Brought {
+    /// The digest of the binary.
+    pub sha256: Sha256,
+    /// `full`, or the format of the delta it was made with: `dcz`, `fxd-1`.
+    pub by: String,
+    /// How many bytes that was.
+    pub bytes: u64,
+    /// How many bytes the full artifact has.
+    pub full: u64,
+}
+
+impl Brought {
+    /// The end of a sentence about a release; nothing where it came whole.
+    pub(super) fn sentence(&self) -> String {
+        match self.by.as_str() {
+            "full" => String::new(),
+            by => format!(", by a {by} delta of {} bytes instead of {} bytes", self.bytes, self.full),
+        }
+    }
+}
+
+impl Line {
+    /// Chosen → Artifact → Candidate → Verified.
+    pub(super) fn bring(
+        &mut self,
+        offered: &Offered,
+        chosen: Chosen,
+        attend: &mut dyn Attend,
+    ) -> Result<Verified, PassFailure> {
+        self.install.preflight(&chosen, self.wanted.limits.reserve)?;
+        let (candidate, by, bytes) = match self.by_delta(offered, &chosen, attend)? {
+            Some((candidate, by, bytes)) => (candidate, by, bytes),
+            None => {
+                let (candidate, bytes) = self.in_full(offered, chosen.clone(), attend)?;
+                (candidate, "full", bytes)
+            }
+        };
+        let verified = self.verifier.verify(candidate)?;
+        let full = chosen.size().unwrap_or(bytes);
+        tracing::info!(
+            event = "release.fetched",
+            version = verified.version().map(ToString::to_string),
+            by,
+            bytes,
+            full,
+            "the release is here and verified"
+        );
+        self.installing.brought = Some(Brought { sha256: verified.sha256(), by: by.to_owned(), bytes, full });
+        Ok(verified)
+    }
+
+    fn in_full(
+        &mut self,
+        offered: &Offered,
+        chosen: Chosen,
+        attend: &mut dyn Attend,
+    ) -> Result<(Candidate, u64), PassFailure> {
+        let job = self.download_job(offered, &chosen);
+        let downloaded = self.worker.download(&job, attend)?;
+        let taken = verify::take(&downloaded.path, chosen, self.install.custody());
+        if taken.is_err() {
+            // Whoever hands over something else is not asked again.
+            self.worker.dismiss();
+        }
+        let artifact = taken?;
+        let bytes = artifact.size();
+        if let Some(job) = artifact.needs_extraction() {
+            // The worker that spoke with the network is not the one that unpacks.
+            self.worker.dismiss();
+            self.worker.extract(&job, attend)?;
+            self.worker.dismiss();
+        }
+        Ok((artifact.into_candidate()?, bytes))
+    }
+
+    fn download_job(&self, offered: &Offered, chosen: &Chosen) -> DownloadJob {
+        let key = match chosen.sha256() {
+            Some(sha256) => sha256,
+            None => offered.key(),
+        };
+        DownloadJob {
+            source: self.wanted.source.clone(),
+            release: offered.release.clone(),
+            urls: chosen.urls().to_vec(),
+            size: chosen.size(),
+            sha256: chosen.sha256(),
+            staging: PathBuf::from(self.install.staging()),
+            limits: Limits { max_size: chosen.max_size(), ..self.wanted.limits.clone() },
+            key: key.to_string(),
+        }
+    }
+
+    #[cfg(not(feature = "deltas"))]
+    fn by_delta(
+        &mut self,
+        _: &Offered,
+        _: &Chosen,
+        _: &mut dyn Attend,
+    ) -> Result<Option<(Candidate, &'static str, u64)>, PassFailure> {
+        Ok(None)
+    }
+}
