@@ -165,8 +165,16 @@ impl Maker<'_> {
         let mut clock = Clock::new(None);
         let code = Code::of(&to.elf);
         let machine = to.elf.machine;
-        let search =
-            Search { old: self.old, segments, tape: &tapes.code, map: &map, from: walk.from, to: walk.to, code, machine };
+        let search = Search {
+            old: self.old,
+            segments,
+            tape: &tapes.code,
+            map: &map,
+            from: walk.from,
+            to: walk.to,
+            code,
+            machine,
+        };
         let walked = walk
             .run(&tapes.code, &mut learned, &mut wrong, &mut clock)
             .and_then(|()| search.run(&learned, &mut wrong, &mut clock))
