@@ -22,8 +22,11 @@ pub(crate) fn uncoded(delta: &[u8]) -> Result<Vec<u8>, ApplyError> {
     Ok(container.write())
 }
 
+/// What stands before the lengths of the streams, and the streams.
+pub(crate) type Parts = (Vec<u8>, Vec<(u64, Vec<u8>)>);
+
 /// What stands before the lengths of the streams, and each stream's length and bytes.
-pub(crate) fn parts(delta: &[u8]) -> Result<(Vec<u8>, Vec<(u64, Vec<u8>)>), ApplyError> {
+pub(crate) fn parts(delta: &[u8]) -> Result<Parts, ApplyError> {
     let container = Container::read(delta)?;
     let streams: Vec<_> = container.streams.iter().map(|stream| (stream.length, stream.coded.to_vec())).collect();
     let behind: usize = streams

@@ -11,9 +11,9 @@ mod code;
 mod container;
 mod create;
 mod elf;
+mod fresh;
 #[cfg(debug_assertions)]
 pub(crate) mod fuzz;
-mod fresh;
 mod learned;
 mod limit;
 mod map;
