@@ -21,11 +21,11 @@ pub(super) const STREAMS: [(Stream, &str); 12] = [
     (Stream::Gaps, "gaps of bytes"),
     (Stream::Residuals, "changed bytes"),
     (Stream::Gaps, "gaps of references in code"),
-    (Stream::Residuals, "references in code"),
+    (Stream::References, "references in code"),
     (Stream::Residuals, "kinds of references in new code"),
     (Stream::Literals, "references in new code"),
     (Stream::Gaps, "gaps of references in data"),
-    (Stream::Residuals, "references in data"),
+    (Stream::References, "references in data"),
 ];
 
 /// Streams that are read at the same time.
@@ -223,7 +223,7 @@ impl<'a> Container<'a> {
         for together in TOGETHER {
             let mut sum = 0u64;
             for stream in &self.streams[together] {
-                sum = sum.saturating_add(memory(stream.coded)?).saturating_add(numbers::MEMORY);
+                sum = sum.saturating_add(memory(stream.coded, stream.length)?).saturating_add(numbers::MEMORY);
             }
             streams = sum.max(streams);
         }

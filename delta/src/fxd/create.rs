@@ -22,6 +22,10 @@ use super::{MOST_CONTROL, MOST_LENGTH, MOST_SEGMENTS, apply};
 use crate::{ApplyError, CreateError, Format, Limits, Options, Phase, Progress};
 
 const LEVEL: i32 = 19;
+/// Bytes of streams that may be coded so that reading them takes long, some half a microsecond each: so many for
+/// any file, and one more for each so many bytes of the new one.
+const SLOW: u64 = 2 << 20;
+const SLOW_PART: u64 = 48;
 /// How often the files are laid side by side with their references resolved.
 const ROUNDS: u64 = 2;
 
@@ -192,10 +196,16 @@ impl Maker<'_> {
         }
         let [gaps, changes] = changed(self.old, self.new, segments, &settled);
         let streams = [between, places, copies, literals, gaps, changes].into_iter().chain(references);
-        let mut coded = Vec::new();
-        for (index, (stream, (kind, _))) in streams.zip(STREAMS).enumerate() {
-            self.teller.tell(Phase::Compression, index as u64, STREAMS.len() as u64)?;
-            coded.push((kind, stream.len() as u64, encode(kind, &stream, self.level)?));
+        let mut coded: Vec<_> =
+            streams.zip(STREAMS).map(|(stream, (kind, _))| (kind, stream.len() as u64, stream)).collect();
+        // The slow method gains the most where there is the least.
+        let mut order: Vec<usize> = (0..coded.len()).collect();
+        order.sort_by_key(|&index| coded[index].1);
+        let mut slow = SLOW + u64::from(length) / SLOW_PART;
+        for (done, index) in order.into_iter().enumerate() {
+            self.teller.tell(Phase::Compression, done as u64, STREAMS.len() as u64)?;
+            let (kind, _, stream) = &mut coded[index];
+            *stream = encode(*kind, stream, self.level, &mut slow)?;
         }
         let streams = coded.iter().map(|(kind, length, coded)| Coded { kind: *kind, length: *length, coded });
         let container = Container {

@@ -4,6 +4,7 @@
 //! says it, and a stream that holds more or fewer bytes is damaged.
 
 mod frame;
+mod mixed;
 mod stored;
 
 use crate::{ApplyError, CreateError, Limits};
@@ -20,17 +21,29 @@ pub(crate) enum Stream {
     Gaps,
     /// By how much a byte was predicted wrongly.
     Residuals,
+    /// By how much a reference was predicted wrongly, as variable-length integers.
+    References,
 }
 
 /// `bytes` by the method that makes them shortest. `level` is that of zstd.
-pub(crate) fn encode(_kind: Stream, bytes: &[u8], level: i32) -> Result<Vec<u8>, CreateError> {
+///
+/// `slow` is how many bytes may still be coded by the method that takes the most time to read; what this
+/// stream uses is taken off. It is worth the most in short streams, so those go first.
+pub(crate) fn encode(kind: Stream, bytes: &[u8], level: i32, slow: &mut u64) -> Result<Vec<u8>, CreateError> {
+    let (mut method, mut coded) = (Method::Stored, bytes.to_vec());
     let framed = frame::encode(bytes, level)?;
-    let (method, coded) =
-        if framed.len() < bytes.len() { (Method::Frame, framed) } else { (Method::Stored, bytes.to_vec()) };
-    let mut all = Vec::with_capacity(coded.len() + 1);
-    all.push(method as u8);
-    all.extend_from_slice(&coded);
-    Ok(all)
+    if framed.len() < coded.len() {
+        (method, coded) = (Method::Frame, framed);
+    }
+    let length = bytes.len() as u64;
+    if length <= *slow
+        && let Some(mixed) = mixed::encode(kind, bytes, coded.len()).filter(|mixed| mixed.len() < coded.len())
+    {
+        (method, coded) = (Method::Mixed, mixed);
+        *slow -= length;
+    }
+    coded.insert(0, method as u8);
+    Ok(coded)
 }
 
 /// The first byte of a stream.
@@ -39,6 +52,7 @@ pub(crate) fn encode(_kind: Stream, bytes: &[u8], level: i32) -> Result<Vec<u8>,
 enum Method {
     Stored = 0,
     Frame = 1,
+    Mixed = 2,
 }
 
 impl Method {
@@ -47,18 +61,20 @@ impl Method {
         let method = match first {
             0 => Method::Stored,
             1 => Method::Frame,
+            2 => Method::Mixed,
             _ => return Err(ApplyError::Damaged("a stream is coded by an unknown method")),
         };
         Ok((method, rest))
     }
 }
 
-/// The anonymous memory in bytes that decoding takes, from the stream's first bytes: what [`Decoder::new`]
-/// takes at once, and all it ever takes.
-pub(crate) fn memory(coded: &[u8]) -> Result<u64, ApplyError> {
+/// The anonymous memory in bytes that decoding a stream of `length` bytes takes, from its first bytes:
+/// what [`Decoder::new`] takes at once, and all it ever takes.
+pub(crate) fn memory(coded: &[u8], length: u64) -> Result<u64, ApplyError> {
     match Method::of(coded)? {
         (Method::Stored, _) => Ok(0),
         (Method::Frame, rest) => frame::memory(rest),
+        (Method::Mixed, _) => Ok(mixed::memory(length)),
     }
 }
 
@@ -71,6 +87,7 @@ pub(crate) struct Decoder<'a> {
 enum Coding<'a> {
     Stored(stored::Decoder<'a>),
     Frame(frame::Decoder<'a>),
+    Mixed(mixed::Decoder<'a>),
 }
 
 impl std::fmt::Debug for Decoder<'_> {
@@ -82,14 +99,15 @@ impl std::fmt::Debug for Decoder<'_> {
 impl<'a> Decoder<'a> {
     /// Begins a stream that holds `length` bytes. Its [`memory`] must be within `limits`; that of several
     /// streams together is the caller's sum.
-    pub(crate) fn new(_kind: Stream, coded: &'a [u8], length: u64, limits: &Limits) -> Result<Decoder<'a>, ApplyError> {
-        let needed = memory(coded)?;
+    pub(crate) fn new(kind: Stream, coded: &'a [u8], length: u64, limits: &Limits) -> Result<Decoder<'a>, ApplyError> {
+        let needed = memory(coded, length)?;
         if needed > limits.memory {
             return Err(ApplyError::Memory { needed, allowed: limits.memory });
         }
         let coding = match Method::of(coded)? {
             (Method::Stored, rest) => Coding::Stored(stored::Decoder::new(rest)),
             (Method::Frame, rest) => Coding::Frame(frame::Decoder::new(rest, length)?),
+            (Method::Mixed, rest) => Coding::Mixed(mixed::Decoder::new(kind, rest, length, limits.until)?),
         };
         Ok(Decoder { left: length, coding })
     }
@@ -101,10 +119,11 @@ impl<'a> Decoder<'a> {
 
     /// Fills `buf` with the next bytes of the stream.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<(), ApplyError> {
-        self.left = self.left.checked_sub(buf.len() as u64).ok_or(ApplyError::Damaged("a stream is too short"))?;
+        self.left = self.left.checked_sub(buf.len() as u64).ok_or(SHORT)?;
         match &mut self.coding {
             Coding::Stored(decoder) => decoder.read(buf),
             Coding::Frame(decoder) => decoder.read(buf),
+            Coding::Mixed(decoder) => buf.iter_mut().try_for_each(|byte| decoder.byte().map(|now| *byte = now)),
         }
     }
 
@@ -116,9 +135,12 @@ impl<'a> Decoder<'a> {
         match self.coding {
             Coding::Stored(decoder) => decoder.finish(),
             Coding::Frame(decoder) => decoder.finish(),
+            Coding::Mixed(decoder) => decoder.finish(),
         }
     }
 }
+
+const SHORT: ApplyError = ApplyError::Damaged("a stream is too short");
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,7 @@
 use super::*;
 
 /// A sequence that repeats nothing for long, and is the same each time.
-pub(super) fn numbers(mut seed: u64) -> impl FnMut() -> u64 {
+fn numbers(mut seed: u64) -> impl FnMut() -> u64 {
     move || {
         seed ^= seed << 13;
         seed ^= seed >> 7;
@@ -10,20 +10,37 @@ pub(super) fn numbers(mut seed: u64) -> impl FnMut() -> u64 {
     }
 }
 
-/// Streams of several kinds: none, one byte, noise, runs, words that come again, all of one byte.
-pub(super) fn streams() -> Vec<Vec<u8>> {
+/// Streams of several kinds: none, one byte, noise, words that come again, parts of noise, all of one byte.
+fn streams() -> Vec<Vec<u8>> {
     let mut next = numbers(7);
-    let noise: Vec<u8> = (0..5000).map(|_| next() as u8).collect();
-    let words: Vec<u8> = (0..3000).flat_map(|_| (next() as u32 & 0x3f).to_le_bytes()).collect();
+    let noise: Vec<u8> = (0..500).map(|_| next() as u8).collect();
+    let words: Vec<u8> = (0..150).flat_map(|_| (next() as u32 & 0x3f).to_le_bytes()).collect();
     let mut text = Vec::new();
-    while text.len() < 300_000 {
-        let from = next() as usize % 4000;
+    while text.len() < 3000 {
+        let from = next() as usize % 400;
         text.extend_from_slice(&noise[from..from + next() as usize % 40]);
     }
-    vec![vec![], vec![0], vec![255; 3], noise, words, text, vec![0; 400_000]]
+    vec![vec![], vec![0], vec![255; 3], noise, words, text, vec![0; 2000]]
 }
 
-const KINDS: [Stream; 4] = [Stream::Control, Stream::Literals, Stream::Gaps, Stream::Residuals];
+const KINDS: [Stream; 5] = [Stream::Control, Stream::Literals, Stream::Gaps, Stream::Residuals, Stream::References];
+
+fn unlimited(kind: Stream, bytes: &[u8]) -> Vec<u8> {
+    encode(kind, bytes, 3, &mut u64::MAX.clone()).unwrap()
+}
+
+/// By every method, whether it pays or not.
+fn by_each(kind: Stream, bytes: &[u8]) -> [Vec<u8>; 3] {
+    let tagged = |method: Method, mut coded: Vec<u8>| {
+        coded.insert(0, method as u8);
+        coded
+    };
+    [
+        tagged(Method::Stored, bytes.to_vec()),
+        tagged(Method::Frame, frame::encode(bytes, 3).unwrap()),
+        tagged(Method::Mixed, mixed::encode(kind, bytes, usize::MAX).unwrap()),
+    ]
+}
 
 fn decode(kind: Stream, coded: &[u8], length: usize, piece: usize) -> Result<Vec<u8>, ApplyError> {
     let mut decoder = Decoder::new(kind, coded, length as u64, &Limits::default())?;
@@ -37,10 +54,9 @@ fn decode(kind: Stream, coded: &[u8], length: usize, piece: usize) -> Result<Vec
 
 #[test]
 fn what_is_written_is_read_whatever_the_pieces() {
-    for kind in KINDS {
+    for (kind, piece) in KINDS.into_iter().zip([1, 7, 100, 4096, 1 << 20]) {
         for bytes in streams() {
-            let coded = encode(kind, &bytes, 3).unwrap();
-            for piece in [1, 7, 4096, 1 << 20] {
+            for coded in by_each(kind, &bytes) {
                 assert!(decode(kind, &coded, bytes.len(), piece).unwrap() == bytes, "{kind:?}, pieces of {piece}");
             }
         }
@@ -48,14 +64,102 @@ fn what_is_written_is_read_whatever_the_pieces() {
 }
 
 #[test]
+fn the_shortest_method_is_taken_and_the_slow_one_as_long_as_there_is_time() {
+    let bytes = streams().remove(5);
+    let mut slow = bytes.len() as u64;
+    let mixed = encode(Stream::Literals, &bytes, 3, &mut slow).unwrap();
+    assert_eq!((mixed[0], slow), (Method::Mixed as u8, 0));
+    let framed = encode(Stream::Literals, &bytes, 3, &mut slow).unwrap();
+    assert_eq!(framed[0], Method::Frame as u8);
+    assert!(mixed.len() < framed.len(), "{} {}", mixed.len(), framed.len());
+    let noise = streams().remove(3);
+    assert_eq!(unlimited(Stream::Gaps, &noise)[0], Method::Stored as u8);
+}
+
+#[test]
 fn a_stream_has_its_length_and_no_other() {
-    for bytes in streams() {
-        let coded = encode(Stream::Literals, &bytes, 3).unwrap();
-        decode(Stream::Literals, &coded, bytes.len() + 1, 100).unwrap_err();
-        if !bytes.is_empty() {
+    for bytes in streams().into_iter().filter(|bytes| bytes.len() > 3) {
+        for coded in by_each(Stream::Literals, &bytes) {
+            decode(Stream::Literals, &coded, bytes.len() + 1, 100).unwrap_err();
             decode(Stream::Literals, &coded, bytes.len() - 1, 100).unwrap_err();
+            let more = [&coded[..], &[0]].concat();
+            decode(Stream::Literals, &more, bytes.len(), 100).unwrap_err();
         }
-        let more = [&coded[..], &[0]].concat();
-        decode(Stream::Literals, &more, bytes.len(), 100).unwrap_err();
     }
+}
+
+#[test]
+fn damage_is_an_error_or_other_bytes_and_nothing_worse() {
+    let mut next = numbers(99);
+    for bytes in streams().into_iter().filter(|bytes| !bytes.is_empty()) {
+        for coded in by_each(Stream::References, &bytes) {
+            for _ in 0..12 {
+                let cut = next() as usize % coded.len();
+                decode(Stream::References, &coded[..cut], bytes.len(), 64).unwrap_err();
+                let mut damaged = coded.clone();
+                damaged[next() as usize % coded.len()] ^= 1 << (next() % 8);
+                let _ = decode(Stream::References, &damaged, bytes.len(), 64);
+            }
+        }
+    }
+    for noise in streams() {
+        for kind in KINDS {
+            let _ = decode(kind, &noise, 300, 64);
+        }
+    }
+}
+
+#[test]
+fn what_it_takes_is_said_before_it_is_taken() {
+    let bytes = &streams()[5];
+    for coded in by_each(Stream::Literals, bytes) {
+        let needed = memory(&coded, bytes.len() as u64).unwrap();
+        let limits = |memory| Limits { memory, ..Limits::default() };
+        Decoder::new(Stream::Literals, &coded, bytes.len() as u64, &limits(needed)).unwrap();
+        if needed > 0 {
+            let refused = Decoder::new(Stream::Literals, &coded, bytes.len() as u64, &limits(needed - 1)).unwrap_err();
+            assert_eq!(refused, ApplyError::Memory { needed, allowed: needed - 1 });
+        }
+    }
+    // Whatever length a stream says, and whatever window.
+    for length in [0, 1 << 20, 1 << 31, u64::MAX] {
+        assert!(memory(&[Method::Mixed as u8], length).unwrap() < 9 << 20);
+    }
+    let window_of_16_mib = [1, 0x28, 0xb5, 0x2f, 0xfd, 0, 14 << 3];
+    memory(&window_of_16_mib, 1 << 30).unwrap_err();
+}
+
+#[test]
+fn time_that_is_up_stops_it() {
+    let zeros = vec![0; 1 << 15];
+    let coded = [&[Method::Mixed as u8], &mixed::encode(Stream::Gaps, &zeros, usize::MAX).unwrap()[..]].concat();
+    let limits = Limits { until: Some(std::time::Instant::now()), ..Limits::default() };
+    let mut decoder = Decoder::new(Stream::Gaps, &coded, zeros.len() as u64, &limits).unwrap();
+    assert_eq!(decoder.read(&mut vec![0; zeros.len()]), Err(ApplyError::TooSlow));
+}
+
+/// Streams as they are in `docs/formats/fxd-1-streams.md`: what was coded once is read for good.
+#[test]
+fn what_was_coded_once_is_read_for_good() {
+    let page = include_str!("../../../../docs/formats/fxd-1-streams.md");
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| `") && line.contains("` | `"))
+        .map(|line| line.split('`').skip(1).step_by(2).collect())
+        .collect();
+    assert_eq!(rows.len(), 8, "{rows:?}");
+    for row in rows {
+        let [kind, bytes, coded] = row[..] else { panic!("{row:?}") };
+        let kind = KINDS.into_iter().find(|known| format!("{known:?}").to_lowercase() == kind).unwrap();
+        let (bytes, coded) = (unhex(bytes), unhex(coded));
+        assert_eq!(decode(kind, &coded, bytes.len(), 5).unwrap(), bytes);
+        if coded[0] == Method::Mixed as u8 {
+            assert_eq!(mixed::encode(kind, &bytes, usize::MAX).unwrap(), coded[1..], "{kind:?}");
+        }
+    }
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).unwrap() as u8;
+    text.as_bytes().chunks(2).map(|pair| digit(&pair[0]) << 4 | digit(&pair[1])).collect()
 }
