@@ -1,9 +1,9 @@
 //! Applying: the bytes that are no references first, then the references in code, then those in data.
 
+use super::bases::Bases;
 use super::container::{Container, Model};
 use super::elf::{Elf, Loads};
 use super::fresh::{Fresh, Guess, Search};
-use super::bases::Bases;
 use super::learned::Learned;
 use super::limit::Clock;
 use super::map::Map;
@@ -52,8 +52,7 @@ pub(super) fn restore(
 }
 
 fn segments(container: &Container<'_>, limits: &Limits) -> Result<Vec<Segment>, ApplyError> {
-    let mut streams =
-        [container.numbers(0, limits)?, container.numbers(1, limits)?, container.numbers(2, limits)?];
+    let mut streams = [container.numbers(0, limits)?, container.numbers(1, limits)?, container.numbers(2, limits)?];
     let segments = segment::read(&mut streams, container.segments, container.old_length, container.length)?;
     for stream in streams {
         stream.finish()?;
@@ -75,9 +74,8 @@ fn plain(
     let mut literals = container.stream(3, limits)?;
     for (from, to) in segment::between(segments, container.length) {
         // The table of frames is made, not sent.
-        let (cut, resume) = table.map_or((to, to), |table| {
-            (table.at.clamp(from, to), (table.at + table.size).clamp(from, to))
-        });
+        let (cut, resume) =
+            table.map_or((to, to), |table| (table.at.clamp(from, to), (table.at + table.size).clamp(from, to)));
         for (from, to) in [(from, cut), (resume, to)] {
             let part = out.get_mut(from as usize..to.max(from) as usize).ok_or(OUTSIDE)?;
             for piece in part.chunks_mut(PIECE) {
@@ -129,7 +127,8 @@ fn references(
     let mut code = Restored { out, corrections: corrections(container, 6, limits)? };
     walk.run(&tapes.code, &mut learned, &mut code, clock)?;
     code.corrections.finish()?;
-    let search = Search { old, segments, tape: &tapes.code, map: &map, from, to, code: model.code, machine: model.machine };
+    let search =
+        Search { old, segments, tape: &tapes.code, map: &map, from, to, code: model.code, machine: model.machine };
     let (kinds, targets) = (container.numbers(8, limits)?, container.numbers(9, limits)?);
     let mut fresh = Called { out, kinds, targets };
     search.run(&learned, &mut fresh, clock)?;

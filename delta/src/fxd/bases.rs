@@ -21,15 +21,8 @@ pub(super) enum Base {
 }
 
 impl Base {
-    pub(super) const ALL: [Base; 7] = [
-        Base::Text,
-        Base::FrameTable,
-        Base::Lines,
-        Base::Names,
-        Base::Counters,
-        Base::Functions,
-        Base::Types,
-    ];
+    pub(super) const ALL: [Base; 7] =
+        [Base::Text, Base::FrameTable, Base::Lines, Base::Names, Base::Counters, Base::Functions, Base::Types];
 }
 
 /// One address for each [`Base`]; 0 where a program has none.

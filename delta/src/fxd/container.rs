@@ -3,8 +3,8 @@
 use super::bases::{Base, Bases};
 use super::bytes::{put_varint, unzigzag, varint, zigzag};
 use super::code::{Decoder, Stream, memory};
-use super::fresh::Code;
 use super::elf::{Elf, Load, Loads, MOST_LOADS, Machine};
+use super::fresh::Code;
 use super::numbers::{self, Numbers};
 use super::rebuild::FrameTable;
 use super::segment::Segment;
@@ -93,7 +93,8 @@ impl Model {
         }
         let table = self.table.map_or([0; 5], FrameTable::fields);
         let table = if self.table.is_some() { &table[..] } else { &table[..1] };
-        let rest = [self.code.from.into(), self.code.to.into(), self.tapes.0 as u64, self.tapes.1 as u64, self.slots as u64];
+        let rest =
+            [self.code.from.into(), self.code.to.into(), self.tapes.0 as u64, self.tapes.1 as u64, self.slots as u64];
         for value in table.iter().copied().chain(rest) {
             put_varint(value, into);
         }

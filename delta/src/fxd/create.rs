@@ -96,7 +96,7 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn plain(&self) -> Result<Vec<u8>, CreateError> {
         let length = self.new.len() as u64;
-        let segments = align(self.old, self.new, &|done| self.teller.tell(Phase::Alignment, done, length))?;
+        let segments = align(self.old, self.new, 0..0, &|done| self.teller.tell(Phase::Alignment, done, length))?;
         let segments = fitting(segments);
         self.write(&segments, None, [const { Vec::new() }; 6], |_| false)
     }
@@ -107,7 +107,9 @@ impl Maker<'_> {
             let teller = &self.teller;
             move |done| teller.tell(Phase::Alignment, round * length + done, (ROUNDS + 1) * length)
         };
-        let mut segments = fitting(align(self.old, self.new, &report(0))?);
+        let code = Code::of(&to.elf);
+        let code = code.from as usize..code.to as usize;
+        let mut segments = fitting(align(self.old, self.new, code.clone(), &report(0))?);
         for round in 1..=ROUNDS {
             let map = Map::new(&segments, self.old.len(), &from.elf.loads, &to.elf.loads);
             let (learned, _) = self.walk(from, to, &from.tapes, &segments, self.most_slots(from))?;
@@ -115,7 +117,7 @@ impl Maker<'_> {
             let old = view(self.old, from.place(), &from.tapes, moved);
             let new = view(self.new, to.place(), &to.tapes, |target| target);
             drop(learned);
-            segments = fitting(align(&old, &new, &report(round))?);
+            segments = fitting(align(&old, &new, code.clone(), &report(round))?);
         }
         self.with_references(from, to, segments)
     }
@@ -163,8 +165,16 @@ impl Maker<'_> {
         let mut clock = Clock::new(None);
         let code = Code::of(&to.elf);
         let machine = to.elf.machine;
-        let search =
-            Search { old: self.old, segments, tape: &tapes.code, map: &map, from: walk.from, to: walk.to, code, machine };
+        let search = Search {
+            old: self.old,
+            segments,
+            tape: &tapes.code,
+            map: &map,
+            from: walk.from,
+            to: walk.to,
+            code,
+            machine,
+        };
         let walked = walk
             .run(&tapes.code, &mut learned, &mut wrong, &mut clock)
             .and_then(|()| search.run(&learned, &mut wrong, &mut clock))

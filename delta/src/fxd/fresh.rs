@@ -58,12 +58,7 @@ pub(super) struct Search<'a> {
 
 impl Search<'_> {
     /// Goes through the fields of new code in their order.
-    pub(super) fn run(
-        &self,
-        learned: &Learned,
-        fresh: &mut impl Fresh,
-        clock: &mut Clock,
-    ) -> Result<(), ApplyError> {
+    pub(super) fn run(&self, learned: &Learned, fresh: &mut impl Fresh, clock: &mut Clock) -> Result<(), ApplyError> {
         let mut guess = Guess { likely: Vec::new(), next: 0, recent: Vec::with_capacity(RECENT) };
         let mut fields = Vec::new();
         let mut end = 0;

@@ -30,7 +30,7 @@ impl Learned {
 
     fn probes(&self, old: u32) -> impl Iterator<Item = usize> + use<> {
         let length = self.slots.len();
-        let first = (u64::from(old.wrapping_mul(0x9e37_79b1)) * length as u64 >> 32) as usize;
+        let first = ((u64::from(old.wrapping_mul(0x9e37_79b1)) * length as u64) >> 32) as usize;
         (0..MOST_PROBES.min(length)).map(move |step| {
             let slot = first + step;
             if slot >= length { slot - length } else { slot }

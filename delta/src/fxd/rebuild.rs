@@ -54,8 +54,7 @@ impl FrameTable {
         if size == 0 {
             return Ok(None);
         }
-        let table =
-            FrameTable { size, at: next()?, frames: next()?, frames_size: next()?, address: next()? };
+        let table = FrameTable { size, at: next()?, frames: next()?, frames_size: next()?, address: next()? };
         let ends = [(table.at, table.size), (table.frames, table.frames_size)];
         let inside = ends.iter().all(|(at, size)| at.checked_add(*size).is_some_and(|end| end <= length));
         if inside && size % 8 == 0 { Ok(Some(table)) } else { Err(BAD) }

@@ -50,14 +50,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn site(
-        &self,
-        at: u32,
-        to: u32,
-        kind: Kind,
-        learned: &mut Learned,
-        new: &mut impl New,
-    ) -> Result<(), ApplyError> {
+    fn site(&self, at: u32, to: u32, kind: Kind, learned: &mut Learned, new: &mut impl New) -> Result<(), ApplyError> {
         let start = at as usize;
         let old = match kind.width() {
             8 => u64_at(self.old, start),
@@ -66,7 +59,9 @@ impl Walk<'_> {
         let old = old.ok_or(ApplyError::Damaged("a reference lies outside of the old file"))?;
         let target = self.from.target(self.old, at, kind);
         let predicted = match kind {
-            Kind::Step64 => step(self.old, new.bytes(), start, to as usize, u64_at, u64::wrapping_sub, u64::wrapping_add),
+            Kind::Step64 => {
+                step(self.old, new.bytes(), start, to as usize, u64_at, u64::wrapping_sub, u64::wrapping_add)
+            }
             Kind::Step32 => {
                 step(self.old, new.bytes(), start, to as usize, u32_at, u32::wrapping_sub, u32::wrapping_add)
                     .map(u64::from)

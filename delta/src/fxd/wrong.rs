@@ -1,9 +1,9 @@
 //! Where the prediction is wrong, which is all that is sent of it.
 
 use super::bases::Bases;
+use super::bytes::{put_varint, u32_at, u64_at, zigzag};
 use super::elf::Loads;
 use super::fresh::{Fresh, Guess};
-use super::bytes::{put_varint, u32_at, u64_at, zigzag};
 use super::refer::{Place, normal};
 use super::segment::Segment;
 use super::sites::Kind;
@@ -87,12 +87,7 @@ impl Fresh for Wrong<'_> {
 }
 
 /// Gaps and values of the bytes that differ in copies, but for those that are `settled` otherwise.
-pub(super) fn changed(
-    old: &[u8],
-    new: &[u8],
-    segments: &[Segment],
-    settled: impl Fn(u32) -> bool,
-) -> [Vec<u8>; 2] {
+pub(super) fn changed(old: &[u8], new: &[u8], segments: &[Segment], settled: impl Fn(u32) -> bool) -> [Vec<u8>; 2] {
     let (mut gaps, mut values) = (Vec::new(), Vec::new());
     let mut right = 0u64;
     for segment in segments {

@@ -2,6 +2,8 @@
 
 mod suffix;
 
+use std::ops::Range;
+
 use super::segment::Segment;
 use crate::CreateError;
 use suffix::{Suffixes, common};
@@ -9,10 +11,11 @@ use suffix::{Suffixes, common};
 /// A match that goes on as the last one did is followed for as long as it is at least this long.
 const FOLLOW: usize = 32;
 /// By how many bytes another place must be better than going on as before.
+const BETTER: usize = 8;
+/// The same in code, where matches of some bytes are by chance, and a far place costs three bytes to say.
+const BETTER_FAR: usize = 14;
+/// How far is far.
 const NEAR: usize = 1 << 10;
-static FAR_: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| std::env::var("FAR").map_or(12, |v| v.parse().unwrap()));
-static BETTER_: std::sync::LazyLock<usize> = std::sync::LazyLock::new(|| std::env::var("BETTER").map_or(8, |v| v.parse().unwrap()));
-
 /// No more than this is compared; what is longer is followed.
 const COMPARED: usize = 4096;
 
@@ -20,8 +23,13 @@ const COMPARED: usize = 4096;
 pub(super) type Report<'a> = &'a dyn Fn(u64) -> Result<(), CreateError>;
 
 /// Lays `new` beside `old`: segments in the order of the new file, which may differ in up to half of their
-/// bytes. After each exact match the segment is drawn out for as long as more bytes agree than differ.
-pub(super) fn align(old: &[u8], new: &[u8], report: Report<'_>) -> Result<Vec<Segment>, CreateError> {
+/// bytes. `code` is where the new file holds instructions. After each exact match the segment is drawn out for as long as more bytes agree than differ.
+pub(super) fn align(
+    old: &[u8],
+    new: &[u8],
+    code: Range<usize>,
+    report: Report<'_>,
+) -> Result<Vec<Segment>, CreateError> {
     let suffixes = Suffixes::of(old);
     report(0)?;
     let mut segments = Vec::new();
@@ -36,7 +44,8 @@ pub(super) fn align(old: &[u8], new: &[u8], report: Report<'_>) -> Result<Vec<Se
             at.checked_add_signed(shift).and_then(|place| old.get(place)).is_some_and(|byte| *byte == new[at])
         };
         let better = |place: usize, at: usize| {
-            if (place as isize + shift - at as isize).unsigned_abs() < NEAR { *BETTER_ } else { *FAR_ }
+            let near = place.abs_diff(at.wrapping_add_signed(shift)) < NEAR;
+            if near || !code.contains(&at) { BETTER } else { BETTER_FAR }
         };
         // The next exact match that is better than to go on; `agree` counts what going on would give.
         let (mut agree, mut counted) = (0usize, at);
@@ -51,7 +60,7 @@ pub(super) fn align(old: &[u8], new: &[u8], report: Report<'_>) -> Result<Vec<Se
             found = if straight >= FOLLOW {
                 (at.wrapping_add_signed(shift), straight)
             } else {
-                suffixes.longest(&new[at..new.len().min(at + COMPARED)], at.wrapping_add_signed(shift), agree + 8)
+                suffixes.longest(&new[at..new.len().min(at + COMPARED)], at.wrapping_add_signed(shift), agree + BETTER)
             };
             counted = counted.max(at);
             while counted < at + found.1 {

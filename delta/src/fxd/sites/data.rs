@@ -13,14 +13,7 @@ const LEAST_SYMBOL: u32 = 0x1000;
 /// The shortest table of jumps.
 const LEAST_ENTRIES: usize = 3;
 
-pub(super) fn find(
-    file: &[u8],
-    elf: &Elf,
-    bases: &Bases,
-    starts: Option<&Starts>,
-    table: bool,
-    tape: &mut Tape,
-) {
+pub(super) fn find(file: &[u8], elf: &Elf, bases: &Bases, starts: Option<&Starts>, table: bool, tape: &mut Tape) {
     let mut sections: Vec<&Section> =
         elf.sections.iter().filter(|section| section.size > 0 && section.sort != SHT_NOBITS).collect();
     sections.sort_by_key(|section| section.offset);
@@ -94,8 +87,7 @@ impl Scan<'_> {
 
     /// Pointers, tables of jumps, and offsets of Go's types.
     fn words(&mut self, section: &Section) {
-        let everywhere =
-            !self.elf.loads.relocatable() && !section.executable && section.sort == SHT_PROGBITS;
+        let everywhere = !self.elf.loads.relocatable() && !section.executable && section.sort == SHT_PROGBITS;
         let pointers = everywhere || section.role == Role::Pointers;
         let jumps = section.role == Role::ReadOnly && !section.executable;
         let starts = self.starts.filter(|_| jumps);

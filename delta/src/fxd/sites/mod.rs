@@ -63,13 +63,7 @@ pub(super) struct Site {
 
 /// All that `file` holds, as [`Tapes`], in at most as many bytes as `most` says; `None` if there is more.
 /// `table` says whether the sorted table of frames is looked at.
-pub(super) fn find(
-    file: &[u8],
-    elf: &Elf,
-    bases: &Bases,
-    table: bool,
-    most: Option<(usize, usize)>,
-) -> Option<Tapes> {
+pub(super) fn find(file: &[u8], elf: &Elf, bases: &Bases, table: bool, most: Option<(usize, usize)>) -> Option<Tapes> {
     let exact = most.is_some();
     let most = most.unwrap_or((file.len(), file.len()));
     let mut code = Tape::new(most.0, exact);

@@ -30,9 +30,8 @@ impl Starts {
     }
 
     fn mark(&mut self, address: u32) {
-        let inside = |part: &&(Section, usize)| {
-            address >= part.0.address && ((address - part.0.address) as usize) < part.0.size
-        };
+        let inside =
+            |part: &&(Section, usize)| address >= part.0.address && ((address - part.0.address) as usize) < part.0.size;
         if address & 3 == 0
             && let Some((section, first)) = self.parts.iter().find(inside)
         {
