@@ -287,15 +287,24 @@ fn only_what_is_as_it_was_signed_becomes_the_base_of_a_delta() {
 fn a_delta_that_is_no_gain_is_left_out_and_old_releases_lose_theirs() {
     let bench = Bench::new();
     let other = bench.path("build/other");
-    // Nothing in common with what was there.
-    let text: String = (0..4000_u64).map(|n| format!("# {:x}\n", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
-    bench.put(&other, format!("#!/bin/sh\necho 1.1.0\nexit 0\n{text}").as_bytes());
+    // Nothing in common with what was there, and nothing that could be compressed.
+    let mut state = 1_u64;
+    let noise = (0..60_000).map(|_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    });
+    bench.put(&other, &b"#!/bin/sh\necho 1.1.0\nexit 0\n".iter().copied().chain(noise).collect::<Vec<u8>>());
     let said = ok(bench.publish_file("1.1.0", &other, &["--delta-from", "1"]));
     let said: Value = serde_json::from_slice(&said.stdout).unwrap();
-    for delta in said["deltas"].as_array().unwrap() {
-        let (size, full) = (delta["size"].as_u64().unwrap(), delta["full_size"].as_u64().unwrap());
-        assert_eq!(delta["listed"], size * 100 < full * 60, "{said:#}");
+    let deltas = said["deltas"].as_array().unwrap();
+    assert!(!deltas.is_empty());
+    for delta in deltas {
+        assert_eq!(
+            (&delta["listed"], &delta["left_out"]),
+            (&json!(false), &json!("more than 60 % of the full artifact"))
+        );
     }
+    assert_eq!(bench.artifact()["deltas"], json!([]));
     for version in ["1.2.0", "1.3.0", "1.4.0", "1.5.0"] {
         ok(bench.publish(version, &["--delta-from", "1"]));
     }
