@@ -134,3 +134,48 @@ fn push(intervals: &mut Vec<Interval>, interval: Interval) {
         _ => intervals.push(interval),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::elf::Load;
+    use super::*;
+
+    /// Byte by byte: the longest segment, the first of equals.
+    fn brute(segments: &[Segment], at: u32) -> Option<i32> {
+        let holds = |s: &&Segment| s.length >= LEAST && s.old <= at && at < s.old_end();
+        let longest = segments.iter().filter(holds).map(|s| s.length).max()?;
+        let first = segments.iter().filter(holds).find(|s| s.length == longest)?;
+        Some(first.new.wrapping_sub(first.old) as i32)
+    }
+
+    #[test]
+    fn each_byte_goes_with_the_longest_segment() {
+        let mut seed = 9u32;
+        let mut next = move |below: u32| {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (seed >> 8) % below
+        };
+        for _ in 0..200 {
+            let mut new = 0;
+            let segments: Vec<Segment> = (0..1 + next(20))
+                .map(|_| {
+                    new += next(30);
+                    let segment = Segment { new, old: next(300), length: 1 + next(100) };
+                    new += segment.length;
+                    segment
+                })
+                .collect();
+            let load = Load { address: 0, offset: 0, in_file: 1 << 20, in_memory: 1 << 20 };
+            let loads = Loads(vec![load]);
+            let map = Map::new(&segments, 500, &loads, &loads);
+            let known: Vec<Option<i32>> = (0..500).map(|at| brute(&segments, at)).collect();
+            for at in 0..500u32 {
+                let near = |step: u32| {
+                    let before = at.checked_sub(step).and_then(|at| known[at as usize]);
+                    before.or_else(|| known.get((at + step) as usize).copied().flatten())
+                };
+                assert_eq!(map.shift(at), (0..500).find_map(near), "{segments:?} at {at}");
+            }
+        }
+    }
+}

@@ -104,3 +104,32 @@ pub(super) fn between(segments: &[Segment], length: u32) -> impl Iterator<Item =
     let begins = segments.iter().map(|segment| segment.new).chain(std::iter::once(length));
     ends.zip(begins).filter(|(from, to)| from < to)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::code::{Decoder, Stream, encode};
+    use super::*;
+    use crate::Limits;
+
+    fn again(segments: &[Segment], old: u32, new: u32) -> Result<Vec<Segment>, ApplyError> {
+        let streams = write(segments);
+        let coded = streams.each_ref().map(|bytes| encode(Stream::Control, bytes, 1, &mut 0).unwrap());
+        let mut numbers = std::array::from_fn(|index| {
+            let length = streams[index].len() as u64;
+            Numbers::new(Decoder::new(Stream::Control, &coded[index], length, &Limits::default()).unwrap())
+        });
+        read(&mut numbers, segments.len(), old, new)
+    }
+
+    #[test]
+    fn segments_are_read_as_they_were_written_and_only_inside_the_files() {
+        let segments: Vec<Segment> =
+            (0..100u32).map(|n| Segment { new: n * 50, old: n * n % 7 * 1000, length: 1 + n % 50 }).collect();
+        let (old, new) = (segments.iter().map(Segment::old_end).max().unwrap(), segments[99].new_end());
+        assert_eq!(again(&segments, old, new), Ok(segments.clone()));
+        again(&segments, old - 1, new).unwrap_err();
+        again(&segments, old, new - 1).unwrap_err();
+        let none = Segment { new: 5, old: 5, length: 0 };
+        again(&[none], old, new).unwrap_err();
+    }
+}

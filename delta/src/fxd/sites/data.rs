@@ -17,7 +17,8 @@ pub(super) fn find(file: &[u8], elf: &Elf, bases: &Bases, starts: Option<&Starts
     let mut sections: Vec<&Section> =
         elf.sections.iter().filter(|section| section.size > 0 && section.sort != SHT_NOBITS).collect();
     sections.sort_by_key(|section| section.offset);
-    let mut scan = Scan { file, elf, bases, starts, lowest: elf.lowest().unwrap_or(LEAST_SYMBOL), tape };
+    let mut scan =
+        Scan { file, elf, bases, starts, lowest: elf.lowest().unwrap_or(LEAST_SYMBOL), code: code(elf), tape };
     let mut end = 0;
     for section in sections {
         if section.offset < end {
@@ -44,6 +45,8 @@ struct Scan<'a> {
     bases: &'a Bases,
     starts: Option<&'a Starts>,
     lowest: u32,
+    /// From the first executable section to the last.
+    code: std::ops::Range<u32>,
     tape: &'a mut Tape,
 }
 
@@ -132,13 +135,6 @@ impl Scan<'_> {
     /// How many entries a table at `start` has: each leads into code, and the next table ends it.
     fn entries(&self, section: &Section, start: usize, starts: &Starts) -> usize {
         let address = section.address.wrapping_add((start - section.offset) as u32);
-        let mut code = self.elf.sections.iter().filter(|s| s.executable && s.sort == SHT_PROGBITS);
-        let (low, high) = match code.next() {
-            Some(first) => code.fold((first.address, end_of(first)), |(low, high), next| {
-                (low.min(next.address), high.max(end_of(next)))
-            }),
-            None => return 0,
-        };
         let mut count = 0;
         loop {
             let at = start + count * 4;
@@ -146,7 +142,7 @@ impl Scan<'_> {
                 return count;
             }
             let Some(value) = u32_at(self.file, at) else { return count };
-            if !(low..high).contains(&address.wrapping_add(value)) {
+            if !self.code.contains(&address.wrapping_add(value)) {
                 return count;
             }
             count += 1;
@@ -154,6 +150,11 @@ impl Scan<'_> {
     }
 }
 
-fn end_of(section: &Section) -> u32 {
-    section.address.saturating_add(section.size as u32)
+fn code(elf: &Elf) -> std::ops::Range<u32> {
+    let code = elf.sections.iter().filter(|section| section.executable && section.sort == SHT_PROGBITS);
+    let (low, high) = code.fold((u32::MAX, 0), |(low, high), section| {
+        let end = section.address.saturating_add(section.size as u32);
+        (section.address.min(low), end.max(high))
+    });
+    low..high
 }

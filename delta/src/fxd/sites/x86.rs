@@ -17,11 +17,19 @@ pub(super) struct Starts {
     bits: Vec<u64>,
 }
 
+/// Sections that are looked at for tables; more have none.
+const MOST_PARTS: usize = 16;
+
 impl Starts {
     fn of(elf: &Elf) -> Starts {
-        let (mut parts, mut words) = (Vec::new(), 0);
-        for section in &elf.sections {
-            if section.role == Role::ReadOnly && section.sort == SHT_PROGBITS && section.address > 0 {
+        let read_only =
+            |section: &&Section| section.role == Role::ReadOnly && section.sort == SHT_PROGBITS && section.address > 0;
+        let mut sections: Vec<&Section> = elf.sections.iter().filter(read_only).collect();
+        sections.sort_by_key(|section| section.offset);
+        let (mut parts, mut words, mut end) = (Vec::new(), 0, 0);
+        for section in sections {
+            if section.offset >= end && parts.len() < MOST_PARTS {
+                end = section.end();
                 parts.push((*section, words * 64));
                 words += section.size.div_ceil(256);
             }
