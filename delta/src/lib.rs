@@ -10,6 +10,8 @@
 mod dcz;
 mod error;
 mod format;
+#[cfg(debug_assertions)]
+pub mod fuzz;
 mod fxd;
 mod limits;
 pub mod map;

@@ -11,6 +11,8 @@ mod code;
 mod container;
 mod create;
 mod elf;
+#[cfg(debug_assertions)]
+pub(crate) mod fuzz;
 mod fresh;
 mod learned;
 mod limit;
@@ -24,6 +26,9 @@ mod views;
 mod walk;
 mod wrong;
 mod x86;
+
+#[cfg(debug_assertions)]
+pub use code::fuzz::stream;
 
 use sha2::{Digest, Sha256};
 
