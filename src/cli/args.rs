@@ -1,5 +1,6 @@
 //! The command line: every command, what it takes, one example each.
 
+mod delta;
 #[cfg(feature = "fleet")]
 mod fleet;
 
@@ -366,7 +367,7 @@ pub(super) fn verbs() -> impl Iterator<Item = &'static Verb> {
     let more = fleet::VERBS;
     #[cfg(not(feature = "fleet"))]
     let more: &[Verb] = &[];
-    VERBS.iter().chain(more)
+    VERBS.iter().chain(delta::VERBS).chain(more)
 }
 
 /// The whole command line.
@@ -442,7 +443,17 @@ fn filled(command: Command, verb: &Verb) -> Command {
     // Commands that only print text about fetchd itself have nothing to configure.
     if matches!(
         verb.name,
-        "config" | "state" | "config init" | "keys" | "fleet" | "completions" | "man" | "demo-service"
+        "config"
+            | "state"
+            | "delta"
+            | "delta create"
+            | "delta inspect"
+            | "config init"
+            | "keys"
+            | "fleet"
+            | "completions"
+            | "man"
+            | "demo-service"
     ) {
         return command;
     }

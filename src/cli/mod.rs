@@ -5,6 +5,7 @@ mod args;
 mod bar;
 mod completions;
 mod config;
+mod delta;
 mod demo;
 mod failed;
 #[cfg(feature = "fleet")]
@@ -86,6 +87,9 @@ const DISPATCH: &[(&str, Act)] = &[
     ("keys show", keys::show),
     ("keys publish", keys::publish),
     ("inspect", inspect::inspect),
+    ("delta create", delta::create),
+    ("delta apply", delta::apply),
+    ("delta inspect", delta::inspect),
     ("self-update", self_update::self_update),
     ("config init", config::init),
     ("config check", config::check),
@@ -226,7 +230,7 @@ mod tests {
 
     #[test]
     fn every_command_is_dispatched() {
-        for verb in args::verbs().filter(|verb| !["config", "state", "keys", "fleet"].contains(&verb.name)) {
+        for verb in args::verbs().filter(|verb| !["config", "delta", "state", "keys", "fleet"].contains(&verb.name)) {
             // Not of the table: two end with codes that are not in the other one, the third must not wait for the whole
             // command line to be built.
             let apart = ["run", "demo", "demo-service"].contains(&verb.name);

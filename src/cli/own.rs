@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
 use super::release as values;
+use crate::digest::Sha256;
 use crate::publish::AtLeast;
 
 /// Adds to `command` the arguments that only `verb` has.
@@ -71,6 +72,26 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
         fleet if fleet.starts_with("fleet ") => self::fleet::add(command, verb),
         keys if keys.starts_with("keys ") => self::keys::add(command, verb),
         "inspect" => command.arg(files("file", "FILE", "What to look at").required(true).num_args(1)),
+        "delta create" => command
+            .arg(
+                text("format", "FORMAT", "`fxd-1`, the smallest for programs, or `dcz`, which zstd applies too")
+                    .value_parser(["fxd-1", "dcz"])
+                    .default_value("fxd-1"),
+            )
+            .arg(switch("force", "Replace a file that exists"))
+            .arg(one("old", "OLD", "The file that hosts have"))
+            .arg(one("new", "NEW", "The file that they are to have"))
+            .arg(one("patch", "PATCH", "Where the delta goes")),
+        "delta apply" => command
+            .arg(
+                text("sha256", "DIGEST", "The digest that the new file must have")
+                    .value_parser(|text: &str| text.parse::<Sha256>()),
+            )
+            .arg(switch("force", "Replace a file that exists"))
+            .arg(one("old", "OLD", "The file that the delta was made from"))
+            .arg(one("patch", "PATCH", "The delta"))
+            .arg(one("new", "NEW", "Where the new file goes")),
+        "delta inspect" => command.arg(one("patch", "PATCH", "The delta")),
         "config init" => command
             .arg(files("file", "FILE", "Write it there instead of to stdout").num_args(1))
             .arg(switch("force", "Replace a file that exists")),
@@ -104,6 +125,10 @@ fn file(id: &'static str, value: &'static str, help: &'static str) -> Arg {
 fn files(id: &'static str, value: &'static str, help: &'static str) -> Arg {
     let arg = Arg::new(id).value_name(value).help(help).num_args(1..);
     arg.value_parser(value_parser!(PathBuf)).value_hint(ValueHint::FilePath)
+}
+
+fn one(id: &'static str, value: &'static str, help: &'static str) -> Arg {
+    files(id, value, help).num_args(1).required(true)
 }
 
 fn publish(command: Command) -> Command {
@@ -141,6 +166,17 @@ fn publish(command: Command) -> Command {
                 .requires("release"),
         )
         .arg(text("notes-url", "URL", "Where people read about the release").requires("release"))
+        .arg(
+            text("delta-from", "N", "Make deltas from the last N releases before it [default: 0]")
+                .value_parser(value_parser!(u64).range(0..=20))
+                .requires("release")
+                .long_help(
+                    "Make deltas from the last N releases before it, as far as the place still has them, one from each \
+                     directly to the new release. Those that are more than 60 % of the artifact are left out. It takes up \
+                     to a minute of one processor for each 100 MB of program and earlier release, at a lower priority \
+                     (nice 10), and about ten times its size in memory [default: 0]",
+                ),
+        )
         .arg(several("yank", "VERSION", "Withdraw a version: nobody takes it any more").value_parser(values::version))
         .arg(several("unyank", "VERSION", "Take a withdrawn version back in").value_parser(values::version))
         .arg(

@@ -35,6 +35,11 @@ pub(super) fn publish(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repor
     let to = matches.get_one::<String>("to").map(String::as_str).unwrap_or_default();
     #[cfg(feature = "github")]
     if to.starts_with("github:") {
+        if deltas(matches) > 0 {
+            let message = "a release on GitHub has no manifest, and so nothing that could list a delta".to_owned();
+            let hint = "leave `--delta-from` out, or publish a channel to a directory or a bucket".to_owned();
+            return Err(Failed::Usage { message, hint }.into());
+        }
         return github::publish(&github::Asked { matches, to, product: &product, channel, release }, out);
     }
     if matches.contains_id("tag") {
@@ -128,6 +133,11 @@ impl<'a> Request<'a> {
             options.keep = usize::try_from(*keep).unwrap_or(usize::MAX);
         }
         options.epoch = matches.get_one("epoch").copied();
+        options.delta_from = deltas(matches);
+        if options.delta_from > 0 {
+            // Others on this machine come first.
+            let _ = rustix::process::nice(10);
+        }
         options.unpack = self.unpack;
         options.dry_run = matches.get_flag("dry-run");
         let bar = bar::on_terminal(matches.get_flag("json"));
@@ -160,10 +170,16 @@ impl<'a> Request<'a> {
             key_set: self.matches.get_one::<PathBuf>("key-set").cloned(),
             at,
             manifest: published.manifest.clone(),
+            deltas: published.deltas.clone(),
             seq: published.seq,
             expires: published.expires,
         }
     }
+}
+
+/// From how many releases deltas are asked for.
+fn deltas(matches: &ArgMatches) -> usize {
+    matches.get_one::<u64>("delta-from").map_or(0, |most| usize::try_from(*most).unwrap_or(usize::MAX))
 }
 
 /// The failure with what can be done about it here.

@@ -1,5 +1,7 @@
 //! A prefix of an S3 bucket, as a place.
 
+use std::fs::File;
+
 use fetchd_fetchers::s3::settings::Settings;
 use fetchd_fetchers::s3::{Bucket, Compared, Content, Created, ETag, Labels, Replaced};
 use fetchd_fetchers::{DOCUMENT_LIMIT, Options};
@@ -143,6 +145,10 @@ impl Place for BucketPlace {
         }
     }
 
+    fn fetch(&self, name: &str, limit: u64, to: &mut File) -> Result<bool, PublishError> {
+        Ok(self.runtime.block_on(self.bucket.copy(&self.key(name), limit, to))?)
+    }
+
     fn create(&self, name: &str, bytes: &[u8]) -> Result<Looked, PublishError> {
         let key = self.key(name);
         let exists = || PublishError::Exists(self.show(name));
@@ -197,12 +203,12 @@ impl Place for BucketPlace {
 }
 
 /// Never a `Content-Encoding`: what is hashed must be the bytes as they are stored.
-fn content_type(format: Format) -> &'static str {
+fn content_type(format: Option<Format>) -> &'static str {
     match format {
-        Format::TarGz | Format::Gz => "application/gzip",
-        Format::TarXz | Format::Xz => "application/x-xz",
-        Format::TarZst | Format::Zst => "application/zstd",
-        Format::Zip => "application/zip",
+        Some(Format::TarGz | Format::Gz) => "application/gzip",
+        Some(Format::TarXz | Format::Xz) => "application/x-xz",
+        Some(Format::TarZst | Format::Zst) => "application/zstd",
+        Some(Format::Zip) => "application/zip",
         _ => "application/octet-stream",
     }
 }

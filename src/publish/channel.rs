@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::options::{ArtifactFile, NewRelease, PublishOptions, Published, Sending};
 use super::place::{Artifact, Looked, Place};
 use super::pointer::{self, sign_manifest};
-use super::{Begun, Channel, PublishError, Remembered, memory};
+use super::{Begun, Channel, PublishError, Remembered, delta, memory};
 use crate::digest::Sha256;
 use crate::failure::Exit;
 use crate::trust::bundle::Bundle;
@@ -53,6 +53,7 @@ pub fn publish<P: Place + ?Sized>(options: &PublishOptions<'_, P>) -> Result<Pub
     if let Some(release) = &options.release {
         artifacts = add(&mut manifest, release, options, tag.as_ref())?;
     }
+    let deltas = delta::add(&mut manifest, options, tag.as_ref())?;
     for version in &options.yank {
         pointer::set_yanked(&mut manifest, version, true)?;
     }
@@ -70,6 +71,7 @@ pub fn publish<P: Place + ?Sized>(options: &PublishOptions<'_, P>) -> Result<Pub
         pointer::releases(&mut manifest)?.retain(|listed| listed["version"] == version.as_str());
     }
     pointer::trim(&mut manifest, options.keep, options.release.as_ref().map(|release| &release.version))?;
+    pointer::thin(&mut manifest)?;
     let epoch = options.key_set.map(TrustedKeys::epoch).or(options.epoch);
     pointer::advance(&mut manifest, epoch, options.now, options.expires_in)?;
     let bundle = sign_manifest(&manifest, options.keys)?;
@@ -83,6 +85,7 @@ pub fn publish<P: Place + ?Sized>(options: &PublishOptions<'_, P>) -> Result<Pub
     Ok(Published {
         pointer: options.to.locate(&name),
         artifacts,
+        deltas,
         seq: manifest["seq"].as_u64().unwrap_or(0),
         expires: options.expires_in.map(|after| options.now.plus(after)),
         manifest,
@@ -221,7 +224,7 @@ fn place<P: Place + ?Sized>(
     let name = format!("{}-{version}-{target}{}", options.product, format.suffix());
     let (sha256, size) = measure(path)?;
     let sent = |bytes| (options.progress)(Sending { name: &name, bytes, total: size });
-    let artifact = Artifact { name: &name, path, size, sha256, format, sent: &sent };
+    let artifact = Artifact { name: &name, path, size, sha256, format: Some(format), sent: &sent };
     let looked = options.to.look(&artifact)?;
     // Before anything is written: the place may have lost what the manifest remembers.
     let republished =
@@ -254,7 +257,7 @@ fn place<P: Place + ?Sized>(
     Ok((options.to.locate(&name), listed))
 }
 
-fn measure(path: &Path) -> Result<(Sha256, u64), PublishError> {
+pub(super) fn measure(path: &Path) -> Result<(Sha256, u64), PublishError> {
     let mut file = File::open(path).map_err(PublishError::io("open", path))?;
     Sha256::of_reader(&mut file).map_err(PublishError::io("read", path))
 }

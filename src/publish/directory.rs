@@ -1,7 +1,7 @@
 //! A directory that any file or web server can show, as a place.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::files::{Lock, copy_once, create_once, found, replace, sync_dir};
@@ -62,8 +62,19 @@ impl Place for Path {
     }
 
     fn put(&self, _: &LockedPointer, artifact: &Artifact<'_>) -> Result<(), PublishError> {
-        let mode = if artifact.format == Format::Raw { 0o755 } else { 0o644 };
+        let mode = if artifact.format == Some(Format::Raw) { 0o755 } else { 0o644 };
         copy_once(&self.join(artifact.name), mode, artifact)
+    }
+
+    fn fetch(&self, name: &str, limit: u64, to: &mut File) -> Result<bool, PublishError> {
+        let path = self.join(name);
+        let from = match File::open(&path) {
+            Ok(from) => from,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(PublishError::io("open", &path)(e)),
+        };
+        let copied = io::copy(&mut from.take(limit.saturating_add(1)), to).map_err(PublishError::io("read", &path))?;
+        if copied > limit { Err(PublishError::Changed(path)) } else { Ok(true) }
     }
 
     fn create(&self, name: &str, bytes: &[u8]) -> Result<Looked, PublishError> {

@@ -10,6 +10,7 @@
 mod bucket;
 mod channel;
 mod check;
+mod delta;
 mod directory;
 mod error;
 mod files;
@@ -31,6 +32,7 @@ mod sign;
 pub use bucket::{BucketPlace, PointerState};
 pub use channel::publish;
 pub use check::{Checked, Listed, ListedArtifact, Mode, Says, Step, VerifyOptions, verify};
+pub use delta::DeltaMade;
 pub use directory::{LockedPointer, publish_to_dir};
 pub use error::PublishError;
 #[cfg(feature = "github")]

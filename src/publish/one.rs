@@ -1,5 +1,7 @@
 //! A place for one release: its manifest is written once, and stands beside its artifacts.
 
+use std::fs::File;
+
 use super::PublishError;
 use super::place::{Artifact, Begun, Looked, Place};
 
@@ -52,6 +54,10 @@ impl<P: Place + ?Sized> Place for OneRelease<'_, P> {
 
     fn put(&self, tag: &P::Tag, artifact: &Artifact<'_>) -> Result<(), PublishError> {
         self.place.put(tag, artifact)
+    }
+
+    fn fetch(&self, name: &str, limit: u64, to: &mut File) -> Result<bool, PublishError> {
+        self.place.fetch(name, limit, to)
     }
 
     fn create(&self, name: &str, bytes: &[u8]) -> Result<Looked, PublishError> {

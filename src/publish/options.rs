@@ -8,7 +8,7 @@ use semver::Version;
 use serde_json::Value;
 
 use super::pointer::{DEFAULT_EXPIRY, DEFAULT_KEEP};
-use super::{AtLeast, Memory, Place, SigningKey};
+use super::{AtLeast, DeltaMade, Memory, Place, SigningKey};
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::trust::manifest::{Bounds, Revoked, Rollout};
@@ -97,9 +97,11 @@ pub struct PublishOptions<'a, P: ?Sized = Path> {
     pub epoch: Option<u64>,
     /// The time to sign.
     pub now: Timestamp,
+    /// From how many of the releases before deltas are made; 0 = none.
+    pub delta_from: usize,
     /// Looks into archives.
     pub unpack: &'a Unpack<'a>,
-    /// Told how far an artifact has got.
+    /// Told how far an artifact has got, and the making of a delta.
     pub progress: &'a (dyn Fn(Sending<'_>) + Sync),
     /// Go through everything, and write nothing.
     pub dry_run: bool,
@@ -158,6 +160,7 @@ impl<'a, P: Place + ?Sized> PublishOptions<'a, P> {
             alone: false,
             epoch: None,
             now: Timestamp::now(),
+            delta_from: 0,
             unpack: &|_, format, _| Err(format!("nothing here can unpack {format:?}")),
             progress: &|_| {},
             dry_run: false,
@@ -172,6 +175,8 @@ pub struct Published<L = PathBuf> {
     pub pointer: L,
     /// The artifacts of the release.
     pub artifacts: Vec<L>,
+    /// The deltas that were asked for.
+    pub deltas: Vec<DeltaMade>,
     /// The manifest as it was signed.
     pub manifest: Value,
     /// Its number.

@@ -1,6 +1,7 @@
 //! What a place must be able to do so that a channel can be published to it.
 
 use std::fmt;
+use std::fs::File;
 use std::path::Path;
 
 use super::PublishError;
@@ -36,6 +37,9 @@ pub trait Place: fmt::Debug {
     /// Puts an artifact there, once and whole, and only the bytes that were measured. That it is there already with
     /// the same bytes is as good, whoever put it there; with others it is [`PublishError::Exists`].
     fn put(&self, tag: &Self::Tag, artifact: &Artifact<'_>) -> Result<(), PublishError>;
+
+    /// Writes what lies at `name` into `to`; `false` if nothing does. More than `limit` bytes are an error.
+    fn fetch(&self, name: &str, limit: u64, to: &mut File) -> Result<bool, PublishError>;
 
     /// Puts a small document at `name` (`keys/2`), once and whole. That it is there already with the same bytes is
     /// [`Looked::Same`]; with others it is [`PublishError::Exists`].
@@ -77,8 +81,8 @@ pub struct Artifact<'a> {
     pub size: u64,
     /// Its digest.
     pub sha256: Sha256,
-    /// How it is packed.
-    pub format: Format,
+    /// How it is packed; `None`: it is no artifact but a delta.
+    pub format: Option<Format>,
     /// Told after each piece how many bytes have been sent. Goes back to the beginning if it is sent again.
     pub sent: &'a (dyn Fn(u64) + Sync),
 }

@@ -21,6 +21,9 @@ pub const DEFAULT_EXPIRY: Duration = Duration::from_secs(90 * 24 * 3600);
 /// How many releases a manifest lists unless told otherwise.
 pub const DEFAULT_KEEP: usize = 10;
 
+/// How many releases keep their deltas.
+const WITH_DELTAS: usize = 3;
+
 /// Signs a manifest as it is, whatever it says, and returns the bundle's bytes.
 pub fn sign_manifest(manifest: &Value, keys: &[SigningKey]) -> Result<Vec<u8>, PublishError> {
     let payload = manifest.to_string().into_bytes();
@@ -108,6 +111,20 @@ pub(super) fn advance(
 /// The releases of a manifest, mutable.
 pub(super) fn releases(manifest: &mut Value) -> Result<&mut Vec<Value>, PublishError> {
     manifest["releases"].as_array_mut().ok_or_else(|| PublishError::Usage("the manifest lists no releases".into()))
+}
+
+/// Only the newest releases keep their deltas: who takes an older one is rare, and a manifest has an end.
+///
+/// The releases are in order, newest first.
+pub(super) fn thin(manifest: &mut Value) -> Result<(), PublishError> {
+    for release in releases(manifest)?.iter_mut().skip(WITH_DELTAS) {
+        for artifact in release["artifacts"].as_array_mut().into_iter().flatten() {
+            if artifact["deltas"].as_array().is_some_and(|deltas| !deltas.is_empty()) {
+                artifact["deltas"] = json!([]);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// How bounds stand in a manifest, whose numbers have no fractions.

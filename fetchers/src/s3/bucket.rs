@@ -5,6 +5,7 @@
 //! attempt before the object has been read again and compared.
 
 mod attempt;
+mod copy;
 mod create;
 mod list;
 mod once;

@@ -10,7 +10,7 @@ use url::Url;
 use crate::cli::Out;
 use crate::cli::release::{path, size, word};
 use crate::clock::Timestamp;
-use crate::publish::SigningKey;
+use crate::publish::{DeltaMade, SigningKey};
 
 /// What was published, or would be.
 pub(super) struct Done<'a> {
@@ -23,6 +23,7 @@ pub(super) struct Done<'a> {
     pub(super) key_set: Option<PathBuf>,
     pub(super) at: Where,
     pub(super) manifest: Value,
+    pub(super) deltas: Vec<DeltaMade>,
     pub(super) seq: u64,
     pub(super) expires: Option<Timestamp>,
 }
@@ -78,6 +79,7 @@ impl Done<'_> {
             let bytes = size(artifact["size"].as_u64().unwrap_or_default());
             out.line(format!("  {}  {bytes}  {name}", text("target")));
         }
+        self.deltas.iter().for_each(|delta| out.line(format!("  {}", told(delta))));
         let numbers: Vec<String> = self.keys.iter().map(|key| key.public().keynum()).collect();
         let until = self.expires.map_or("for ever".to_owned(), |expires| format!("until {expires}"));
         out.line(format!("  number {}, good {until}, signed by {}", self.seq, numbers.join(" and ")));
@@ -123,6 +125,7 @@ impl Done<'_> {
             expires: Option<Timestamp>,
             keys: Vec<Key>,
             artifacts: Vec<&'a Value>,
+            deltas: Vec<Value>,
         }
         let key = |key: &SigningKey| Key { keynum: key.public().keynum(), key: key.public().to_string() };
         out.object(&Answer {
@@ -138,6 +141,27 @@ impl Done<'_> {
             expires: self.expires,
             keys: self.keys.iter().map(key).collect(),
             artifacts: self.artifacts().collect(),
+            deltas: self.deltas.iter().map(as_json).collect(),
         });
     }
+}
+
+/// `delta from 1.4.1: fxd-1, 36.1 KiB, 0.8 %`.
+fn told(delta: &DeltaMade) -> String {
+    let from = format!("{}  delta from {}", delta.target, delta.from);
+    let format = delta.format.map(|format| format!(" {format}")).unwrap_or_default();
+    let made = delta.size.map(|bytes| {
+        let share = 100.0 * bytes as f64 / delta.full.max(1) as f64;
+        format!(" {}, {share:.1} %", size(bytes))
+    });
+    let why = delta.left_out.as_ref().map(|why| format!(", left out: {why}")).unwrap_or_default();
+    format!("{from}:{format}{}{why}", made.unwrap_or_default())
+}
+
+fn as_json(delta: &DeltaMade) -> Value {
+    let DeltaMade { target, from, format, size, full, left_out } = delta;
+    serde_json::json!({
+        "target": target, "from": from.to_string(), "format": format, "size": size, "full_size": full,
+        "listed": left_out.is_none(), "left_out": left_out,
+    })
 }

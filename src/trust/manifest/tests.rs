@@ -4,6 +4,7 @@ use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::trust::Format;
 use crate::trust::fixture::{NOW, code, manifest, read_bytes, read_value, release};
+use crate::trust::manifest::DeltaFormat;
 
 /// The verdict on a manifest after one change, by JSON pointer.
 fn changed(pointer: &str, to: Value) -> (&'static str, u8) {
@@ -153,4 +154,60 @@ fn at_most_512_releases_are_listed() {
     };
     assert_eq!(of(512), "ok");
     assert_eq!(of(513), "manifest.malformed");
+}
+
+fn delta(format: &str) -> Value {
+    json!({
+        "from_sha256": Sha256::of(b"old"), "format": format, "urls": ["app.delta"], "size": 10,
+        "sha256": Sha256::of(b"delta"), "mem_bytes": null, "window_log": 27,
+    })
+}
+
+fn with_deltas(deltas: Value) -> Result<Vec<DeltaFormat>, (&'static str, u8)> {
+    let mut value = manifest(&["1.2.3"]);
+    value["releases"][0]["artifacts"][0]["deltas"] = deltas;
+    match read_value(&value) {
+        Ok(read) => Ok(read.releases()[0].artifacts[0].deltas.iter().map(|delta| delta.format).collect()),
+        failed => Err(code(failed)),
+    }
+}
+
+/// The host has the full artifact all the same.
+#[test]
+fn a_delta_of_a_format_that_is_not_known_is_passed_over() {
+    let later = json!({ "format": "fxd-2", "from": 1, "urls": "none" });
+    let all = json!([delta("fxd-1"), later, delta("dcz")]);
+    assert_eq!(with_deltas(all), Ok(vec![DeltaFormat::Fxd1, DeltaFormat::Dcz]));
+    assert_eq!(with_deltas(json!([])), Ok(vec![]));
+    let mut none = manifest(&["1.2.3"]);
+    none["releases"][0]["artifacts"][0].as_object_mut().unwrap().remove("deltas");
+    assert_eq!(code(read_value(&none)), ("ok", 0));
+}
+
+#[test]
+fn a_delta_of_a_known_format_is_read_strictly() {
+    let refused = Err(("manifest.malformed", 20));
+    for (field, wrong) in [
+        ("from_sha256", json!("ab")),
+        ("from_sha256", Value::Null),
+        ("format", json!(1)),
+        ("urls", json!([])),
+        ("urls", json!(["../x"])),
+        ("urls", json!(vec!["a"; 17])),
+        ("size", json!(0)),
+        ("size", json!(9_007_199_254_740_992_u64)),
+        ("sha256", json!(1)),
+        ("mem_bytes", json!(-1)),
+        ("window_log", json!(9)),
+        ("window_log", json!(32)),
+    ] {
+        let mut entry = delta("dcz");
+        entry[field] = wrong.clone();
+        assert_eq!(with_deltas(json!([entry])), refused, "{field}: {wrong}");
+    }
+    assert_eq!(with_deltas(json!([delta("dcz"), delta("dcz")])), refused, "one way twice");
+    assert_eq!(with_deltas(json!([{ "size": 1 }])), refused);
+    assert_eq!(with_deltas(Value::Null), refused);
+    assert!(with_deltas(json!(vec![json!({ "format": "x" }); 64])).is_ok());
+    assert_eq!(with_deltas(json!(vec![json!({ "format": "x" }); 65])), refused);
 }

@@ -175,3 +175,35 @@ fn leftovers_of_a_crash_are_swept() {
     assert_eq!(sweep(&place.custody()).unwrap(), 3);
     assert!(place.custody().join("previous").exists());
 }
+
+#[test]
+fn what_a_delta_made_is_a_candidate_only_with_the_signed_digest() {
+    let place = Place::new();
+    let good = script("echo 1.2.0");
+    let made = |bytes: &[u8]| {
+        let remade = Remade::new(Sample::raw(&good, "1.2.0").chosen(), &place.custody()).unwrap();
+        fs::write(remade.path(), bytes).unwrap();
+        remade.into_candidate().map(|candidate| fs::read(candidate.path()).unwrap())
+    };
+    assert_eq!(made(&good).unwrap(), good);
+    let mut other = good.clone();
+    other[12] ^= 1;
+    for wrong in [&other[..], &good[1..], &[&good[..], b"\n"].concat(), b""] {
+        assert_refused(&made(wrong).unwrap_err(), "delta.result", Exit::Content, false);
+    }
+    place.assert_empty();
+    // A link to something right.
+    let remade = Remade::new(Sample::raw(&good, "1.2.0").chosen(), &place.custody()).unwrap();
+    fs::write(place.outside("good"), &good).unwrap();
+    std::os::unix::fs::symlink(place.outside("good"), remade.path()).unwrap();
+    assert_refused(&remade.into_candidate().unwrap_err(), "candidate.kind", Exit::Content, false);
+    // Nothing would tell whether it is right.
+    let unsigned = Sample { binary_sha256: None, ..Sample::raw(&good, "1.2.0") };
+    assert_refused(
+        &Remade::new(unsigned.chosen(), &place.custody()).unwrap_err(),
+        "delta.unsigned",
+        Exit::Content,
+        false,
+    );
+    place.assert_empty();
+}

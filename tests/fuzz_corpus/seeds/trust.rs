@@ -140,6 +140,17 @@ fn with(mut value: Value, pointer: &str, new: Value) -> Value {
     value
 }
 
+fn delta(format: &str) -> Value {
+    json!({
+        "from_sha256": digest(3), "format": format, "urls": ["app-1.delta"], "size": 10, "sha256": digest(4),
+        "mem_bytes": 1_000_000, "window_log": 27,
+    })
+}
+
+fn deltas(deltas: Vec<Value>) -> Value {
+    with(plain(), "/releases/0/artifacts/0/deltas", json!(deltas))
+}
+
 fn plain() -> Value {
     document(vec![release("1.0.0", vec![artifact("raw", Value::Null)])])
 }
@@ -159,6 +170,10 @@ pub(super) fn manifest() -> Vec<Seed> {
     let many = document((0..40).map(|n| release(&format!("1.0.{n}"), vec![artifact("zst", Value::Null)])).collect());
     vec![
         good("plain", text(plain())),
+        good("deltas", text(deltas(vec![delta("fxd-1"), delta("dcz"), json!({"format": "fxd-2", "x": [1]})]))),
+        bad("deltas-twice", text(deltas(vec![delta("dcz"), delta("dcz")]))),
+        bad("deltas-window", text(deltas(vec![with(delta("dcz"), "/window_log", json!(32))]))),
+        bad("deltas-many", text(deltas(vec![json!({"format": "x"}); 65]))),
         good("none", text(document(vec![]))),
         good("several", text(two.clone())),
         good("revoked", text(with(two.clone(), "/revoked", revoked))),
