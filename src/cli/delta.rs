@@ -140,7 +140,7 @@ pub(super) fn create(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Report
     let share = 100.0 * answer.patch.size as f64 / answer.new.size.max(1) as f64;
     out.line(format!("made {} ({format})", patch.display()));
     out.line(format!("  {}, {share:.1} % of the {} of the new file", size(answer.patch.size), size(answer.new.size)));
-    out.line(format!("  took {:.1} s of one processor", elapsed_ms as f64 / 1000.0));
+    out.line(format!("  took {:.1} s", elapsed_ms as f64 / 1000.0));
     out.line(format!("  applying it takes {} of memory beside the files", size(shown.memory)));
     out.line("apply it with:");
     let words = [old_path, patch].map(release::path);

@@ -157,7 +157,7 @@ fn a_worker_that_dies_at_a_delta_costs_the_delta() {
         bench.list("x.dcz", "dcz", &delta("1.0.0", "1.1.0", Format::Dcz), |_| {});
         let file = bench.path("misbehave");
         fs::write(&file, format!("{how}@patch")).unwrap();
-        bench.came_by("full", bench.apply_as(&[], |apply| drop(apply.env("FETCHD_TEST_WORKER_FILE", &file))));
+        bench.came_by("full", bench.apply_as(&[], |apply| _ = apply.env("FETCHD_TEST_WORKER_FILE", &file)));
         assert_eq!(bench.failed(), [code]);
         assert!(!file.exists(), "it did not misbehave");
     }
@@ -210,7 +210,7 @@ fn deltas_can_be_switched_off() {
     ok(bench.publish("1.1.0", &["--delta-from", "1"]));
     bench.corrupt_the_full_artifact();
     assert_eq!(bench.apply(&["--deltas=false"]).status.code(), Some(23));
-    assert_eq!(bench.apply_as(&[], |apply| drop(apply.env("FETCHD_DELTAS", "false"))).status.code(), Some(23));
+    assert_eq!(bench.apply_as(&[], |apply| _ = apply.env("FETCHD_DELTAS", "false")).status.code(), Some(23));
     assert!(fs::read(bench.program()).unwrap() == program("1.0.0"));
     assert_eq!(bench.failed(), Vec::<String>::new());
     ok(bench.publish("1.2.0", &["--delta-from", "2"]));
