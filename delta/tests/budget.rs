@@ -21,7 +21,7 @@ fn small_releases_cost_no_more_than_their_budget_and_come_out_as_they_were() {
         let mut out = vec![0; new.len()];
         fetchd_delta::apply(&old, &delta, &mut out, &Limits::default()).unwrap();
         assert!(out == new, "{}: another program came out", pair.name());
-        let bound = pair.budget.fxd_1 as f64 * releases.tolerance.bytes;
+        let bound = pair.budget.fxd_1.unwrap() as f64 * releases.tolerance.bytes;
         assert!(delta.len() as f64 <= bound, "{}: fxd-1 takes {} bytes of {bound}", pair.name(), delta.len());
     }
 }
@@ -39,11 +39,7 @@ fn the_releases_are_many_and_of_many_kinds() {
         assert!(of(language, "x86-64") >= 1 && of(language, "aarch64") >= 1, "{language}");
     }
     for pair in &releases.pair {
-        let budget = &pair.budget;
-        assert!(
-            budget.fxd_1 > 0 && budget.dcz > 0 && budget.apply_cpu > 0.0 && budget.apply_memory > 0,
-            "{}",
-            pair.name()
-        );
+        assert!(pair.budget.apply_cpu > 0.0 && pair.budget.apply_memory > 0, "{}", pair.name());
+        assert!(pair.budget.dcz.is_some() || !pair.in_ci, "{}", pair.name());
     }
 }

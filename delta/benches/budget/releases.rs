@@ -54,11 +54,11 @@ pub(crate) struct Release {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Budget {
-    /// Bytes.
-    pub(crate) dcz: u64,
-    /// Bytes.
+    /// Bytes, unless nothing was measured yet.
+    pub(crate) dcz: Option<u64>,
+    /// Bytes, unless nothing was measured yet.
     #[serde(rename = "fxd-1")]
-    pub(crate) fxd_1: u64,
+    pub(crate) fxd_1: Option<u64>,
     /// Seconds of processor time to apply fxd-1.
     pub(crate) apply_cpu: f64,
     /// MiB of anonymous memory to apply fxd-1.

@@ -27,11 +27,12 @@ pub(crate) fn print_bytes(seen: &[Seen<'_>]) {
         let (name, length) = (pair.name(), bytes(row.length));
         println!("| {name} | {} | {length} | {full} | {} |", pair.language, cells.join(" | "));
     }
-    for (name, of) in
-        [("median", shares as fn(&[Seen<'_>], Contestant) -> Vec<f64>), ("median of programs", by_program)]
-    {
-        let cells = DELTAS.map(|contestant| percent(median(of(seen, contestant))));
-        println!("| **{name}** | | | | {} |", cells.join(" | "));
+    let complete = complete(seen);
+    let pairs = DELTAS.map(|contestant| shares(&complete, contestant));
+    let programs = DELTAS.map(|contestant| by_program(&complete, contestant));
+    for (what, shares) in [("pairs", pairs), ("programs", programs)] {
+        let (count, cells) = (shares[0].len(), shares.map(|shares| percent(median(shares))));
+        println!("| **median of {count} {what}** | | | | {} |", cells.join(" | "));
     }
 }
 
@@ -64,11 +65,13 @@ pub(crate) fn above_budget(seen: &[Seen<'_>], tolerance: &Tolerance) -> Vec<Stri
                 above.push(format!("{}: {what} is {is}, the budget {budget} times {tolerance}", pair.name()));
             }
         };
-        if let Some(dcz) = row.of(Contestant::Dcz) {
-            held("dcz, bytes,", dcz.bytes as f64, pair.budget.dcz as f64, tolerance.bytes);
+        let budgets = [(Contestant::Dcz, pair.budget.dcz), (Contestant::Fxd1, pair.budget.fxd_1)];
+        for (contestant, budget) in budgets {
+            if let (Some(seen), Some(budget)) = (row.of(contestant), budget) {
+                held(&format!("{}, bytes,", contestant.name()), seen.bytes as f64, budget as f64, tolerance.bytes);
+            }
         }
         if let Some(fxd) = row.of(Contestant::Fxd1) {
-            held("fxd-1, bytes,", fxd.bytes as f64, pair.budget.fxd_1 as f64, tolerance.bytes);
             held("fxd-1, seconds to apply,", fxd.apply.cpu, pair.budget.apply_cpu, tolerance.apply_cpu);
             let memory = pair.budget.apply_memory as f64;
             held("fxd-1, MiB to apply,", fxd.memory as f64, memory, tolerance.apply_memory);
@@ -81,7 +84,7 @@ pub(crate) fn above_budget(seen: &[Seen<'_>], tolerance: &Tolerance) -> Vec<Stri
 pub(crate) fn print_goals(seen: &[Seen<'_>]) {
     let fxd = Contestant::Fxd1;
     println!("\n| goal | measured |\n|---|---|");
-    println!("| median of fxd-1 ≤ 9 % of the full download | {} |", percent(median(shares(seen, fxd))));
+    println!("| median of fxd-1 ≤ 9 % of the full download | {} |", percent(median(shares(&complete(seen), fxd))));
     for (pair, row) in seen.iter().filter(|(pair, _)| pair.language != "Rust") {
         println!("| {} ≤ 2 % | {} |", pair.name(), percent(row.share(fxd)));
     }
@@ -99,13 +102,19 @@ pub(crate) fn print_goals(seen: &[Seen<'_>]) {
     );
 }
 
-fn shares(seen: &[Seen<'_>], contestant: Contestant) -> Vec<f64> {
+/// The pairs of which everything was measured: the only ones whose medians can be compared.
+fn complete<'a, 'b>(seen: &'a [Seen<'b>]) -> Vec<&'a Seen<'b>> {
+    seen.iter().filter(|(_, row)| DELTAS.into_iter().all(|contestant| row.share(contestant).is_some())).collect()
+}
+
+fn shares(seen: &[&Seen<'_>], contestant: Contestant) -> Vec<f64> {
     seen.iter().filter_map(|(_, row)| row.share(contestant)).collect()
 }
 
 /// Each program's own median: one with many releases here counts once.
-fn by_program(seen: &[Seen<'_>], contestant: Contestant) -> Vec<f64> {
+fn by_program(seen: &[&Seen<'_>], contestant: Contestant) -> Vec<f64> {
     let mut programs: Vec<&str> = seen.iter().map(|(pair, _)| &pair.program[..]).collect();
+    programs.sort_unstable();
     programs.dedup();
     let of = |program: &&str| {
         let own = seen.iter().filter(|(pair, _)| pair.program == **program);
