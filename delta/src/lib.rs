@@ -12,6 +12,8 @@
 mod dcz;
 mod error;
 mod format;
+#[cfg(debug_assertions)]
+pub mod fuzz;
 mod fxd;
 mod limits;
 pub mod map;

@@ -12,6 +12,8 @@ mod container;
 mod create;
 mod elf;
 mod fresh;
+#[cfg(debug_assertions)]
+pub(crate) mod fuzz;
 mod learned;
 mod limit;
 mod map;
@@ -24,6 +26,9 @@ mod views;
 mod walk;
 mod wrong;
 mod x86;
+
+#[cfg(debug_assertions)]
+pub use code::fuzz::stream;
 
 use sha2::{Digest, Sha256};
 

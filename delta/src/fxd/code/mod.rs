@@ -4,6 +4,8 @@
 //! says it, and a stream that holds more or fewer bytes is damaged.
 
 mod frame;
+#[cfg(debug_assertions)]
+pub(crate) mod fuzz;
 mod mixed;
 mod stored;
 
@@ -44,6 +46,12 @@ pub(crate) fn encode(kind: Stream, bytes: &[u8], level: i32, slow: &mut u64) -> 
     }
     coded.insert(0, method as u8);
     Ok(coded)
+}
+
+/// `bytes` as a stream that holds them as they are.
+#[cfg(debug_assertions)]
+pub(crate) fn bare(bytes: &[u8]) -> Vec<u8> {
+    [&[Method::Stored as u8], bytes].concat()
 }
 
 /// The first byte of a stream.

@@ -115,9 +115,8 @@ impl Slots {
     /// What each context says of the next bit, as logits in 1024ths. `node` has the bits of this half.
     #[inline]
     pub(super) fn say(&self, node: usize, logits: &mut [i16; 8]) {
-        for way in 0..WAYS {
-            let state = self.now[way][node & 15];
-            logits[way] = stretch(self.meanings[way][usize::from(state >> 7)]);
+        for ((logit, now), meanings) in logits.iter_mut().zip(&self.now).zip(self.meanings.iter()) {
+            *logit = stretch(meanings[usize::from(now[node & 15] >> 7)]);
         }
     }
 
