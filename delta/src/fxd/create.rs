@@ -40,16 +40,16 @@ pub(super) fn create(old: &[u8], new: &[u8], options: &Options<'_>) -> Result<Ve
     teller.tell(Phase::References, 0, 1)?;
     let sides = Side::of(old).zip(Side::of(new)).filter(|(old, new)| old.elf.machine == new.elf.machine);
     let maker = Maker { old, new, level: options.level.unwrap_or(LEVEL), teller };
-    let delta = match &sides {
-        Some((from, to)) => maker.programs(from, to)?,
-        None => maker.plain()?,
-    };
-    if maker.proves(&delta)? {
-        return Ok(delta);
+    if let Some((from, to)) = &sides {
+        match maker.programs(from, to).and_then(|delta| Ok(maker.proves(&delta)?.then_some(delta))) {
+            Ok(Some(delta)) => return Ok(delta),
+            // A program that refers in a way that cannot be foretold, or said, still has its bytes.
+            Ok(None) | Err(CreateError::Proof) => {}
+            Err(error) => return Err(error),
+        }
     }
-    // A program that refers in a way that cannot be foretold still has its bytes.
     let delta = maker.plain()?;
-    if sides.is_some() && maker.proves(&delta)? { Ok(delta) } else { Err(CreateError::Proof) }
+    if maker.proves(&delta)? { Ok(delta) } else { Err(CreateError::Proof) }
 }
 
 /// A file, if it is a program whose references are known.
