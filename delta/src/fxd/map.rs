@@ -149,6 +149,16 @@ mod tests {
     }
 
     #[test]
+    fn segments_below_sixteen_bytes_count_for_nothing() {
+        let load = Load { address: 0, offset: 0, in_file: 1 << 20, in_memory: 1 << 20 };
+        let loads = Loads(vec![load]);
+        for (length, shift) in [(15, None), (16, Some(100))] {
+            let segments = [Segment { new: 100, old: 0, length }];
+            assert_eq!(Map::new(&segments, 500, &loads, &loads).shift(7), shift);
+        }
+    }
+
+    #[test]
     fn each_byte_goes_with_the_longest_segment() {
         let mut seed = 9u32;
         let mut next = move |below: u32| {
