@@ -22,7 +22,7 @@ use super::{MOST_CONTROL, MOST_LENGTH, MOST_SEGMENTS, apply};
 use crate::{ApplyError, CreateError, Format, Limits, Options, Phase, Progress};
 
 const LEVEL: i32 = 19;
-/// Bytes of streams that may be coded so that reading them takes long, some half a microsecond each: so many for
+/// Bytes of streams that may be coded so that reading them takes long, about a microsecond each: so many for
 /// any file, and one more for each so many bytes of the new one.
 const SLOW: u64 = 2 << 20;
 const SLOW_PART: u64 = 48;
