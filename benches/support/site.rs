@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fetchd::control::{self, Line, Request, Status};
@@ -40,7 +41,11 @@ impl Site {
         self.directory.path().join("srv/app")
     }
 
-    fn state(&self) -> PathBuf {
+    pub(crate) fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
         self.directory.path().join("state")
     }
 
@@ -126,6 +131,15 @@ impl Supervised {
         let words: Vec<&str> = answer.message.split(' ').collect();
         let at = words.iter().position(|word| *word == "after").unwrap();
         (Duration::from_millis(words[at + 1].parse().unwrap()), begun.elapsed())
+    }
+
+    /// The same, asked for by a thread of its own, which ends with the watch.
+    pub(crate) fn begin_restart(&self) -> JoinHandle<()> {
+        let socket = self.socket.clone();
+        std::thread::spawn(move || match control::ask(&socket, &Request::Restart, PATIENCE, |_| {}) {
+            Ok(Line::Answer(answer)) if answer.error.is_none() => {}
+            other => panic!("no restart: {other:?}"),
+        })
     }
 
     /// The supervisor replaces itself, in the same process: from the request to the answer of the new one.
