@@ -49,7 +49,8 @@ const PARTS: [Part; 7] = [
     ("configuration, parse and check", |pinned| {
         let path = Path::new("/etc/fetchd/app.toml");
         let host = Host { directory: "/".into(), root: true, variables: Vec::new() };
-        let settings = Effective::load_text(Layer::default(), Some(path), Some(&pinned.config), host).expect("it is right");
+        let settings =
+            Effective::load_text(Layer::default(), Some(path), Some(&pinned.config), host).expect("it is right");
         drop(black_box(Config::of(&settings).expect("it is right")));
     }),
 ];
@@ -78,7 +79,7 @@ impl Pinned {
         let bundle = Bundle::parse(&document).expect("a bundle");
         let payload = bundle.claimed_payload().to_vec();
         let words: serde_json::Value = serde_json::from_slice(&document).expect("a bundle is JSON");
-        let signature = words["signatures"][0].as_str().expect("a signature").as_bytes().to_vec();
+        let signature = words["minisig"][0].as_str().expect("a signature").as_bytes().to_vec();
         let claimed: serde_json::Value = serde_json::from_slice(&payload).expect("a manifest is JSON");
         let issued: Timestamp = claimed["issued"].as_str().expect("a time").parse().expect("a time");
         let now = issued.plus(std::time::Duration::from_secs(LATER));

@@ -34,7 +34,7 @@ const FLAT: f64 = 0.1;
 /// How often the first number the last may be at most, of what should not grow.
 const TWICE: f64 = 2.0;
 
-fn main_of(rounds: usize, largest: u64) {
+fn measure(rounds: usize, largest: u64) {
     sizes(rounds.min(3), largest);
     listeners(rounds);
     releases(rounds);
@@ -45,7 +45,7 @@ fn main_of(rounds: usize, largest: u64) {
 
 pub(crate) fn main() {
     print_machine();
-    if setting("BENCH_QUICK", 0) == 1 { main_of(3, 64) } else { main_of(9, 1024) }
+    if setting("BENCH_QUICK", 0) == 1 { measure(3, 64) } else { measure(9, 1024) }
 }
 
 /// A curve that is being measured.
@@ -111,8 +111,11 @@ fn sizes(rounds: usize, largest: u64) {
             downloads.push(time);
             peaks.push(rss as f64 / 1024.0);
             let chosen = publisher.newest().unwrap();
+            // What is taken is gone.
+            let staged = directory.path().join("staged");
+            fs::copy(&artifact, &staged).unwrap();
             let begun = Instant::now();
-            let taken = verify::take(&artifact, chosen, &directory.path().join("custody")).unwrap();
+            let taken = verify::take(&staged, chosen, &directory.path().join("custody")).unwrap();
             copies.push(begun.elapsed());
             drop(taken);
         }

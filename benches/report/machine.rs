@@ -62,5 +62,5 @@ fn first_line(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).output().ok()?;
     let text =
         String::from_utf8_lossy(if output.stdout.is_empty() { &output.stderr } else { &output.stdout }).into_owned();
-    text.lines().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
+    text.lines().find(|line| !line.trim().is_empty()).map(|line| line.trim().chars().take(72).collect())
 }
