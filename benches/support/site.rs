@@ -49,13 +49,19 @@ impl Site {
         self.directory.path().join("state")
     }
 
-    /// `fetchd COMMAND` with everything it has to know.
-    pub(crate) fn command(&self, command: &str, more: &[&str]) -> Command {
+    /// `fetchd COMMAND` of one that is about the state.
+    pub(crate) fn about(&self, command: &str) -> Command {
         let mut fetchd = Command::new(&self.fetchd);
         fetchd.arg(command).args(["--product", "app", "--state-dir"]).arg(self.state());
+        fetchd.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        fetchd
+    }
+
+    /// `fetchd COMMAND` with everything it has to know.
+    pub(crate) fn command(&self, command: &str, more: &[&str]) -> Command {
+        let mut fetchd = self.about(command);
         fetchd.args(["--source", &self.peer.url("stable.fetchd"), "--key", &self.publisher.public_key().to_string()]);
         fetchd.args(more).arg("--").arg(self.program());
-        fetchd.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         fetchd
     }
 
