@@ -26,7 +26,7 @@ use support::fetched::fetch;
 use support::figure::{Curve, millis};
 use support::peer::Peer;
 use support::site::Site;
-use support::{print_machine, process, setting};
+use support::{PATIENCE, print_machine, process, setting};
 
 /// What is called growth in proportion: measured exponents are a little off.
 const LINEAR: f64 = 1.1;
@@ -207,7 +207,7 @@ impl Life {
         Life {
             start: Drawn::flat("a start, until the service answers", "ms", along),
             check: Drawn::flat("fetchd check, nothing new", "ms", along),
-            pass: Drawn::flat("CPU of a pass in the supervisor, nothing new", "ms", along),
+            pass: Drawn::flat("CPU of a poll in the supervisor, nothing new", "ms", along),
         }
     }
 
@@ -216,14 +216,23 @@ impl Life {
         let check =
             || assert!(site.command("check", &[]).status().unwrap().success(), "`fetchd check` finds nothing new");
         self.check.add(many, millis(&times(rounds, check)));
-        let mut supervised = site.run(&["--interval", "1h"]);
+        // A pass that somebody asks for reads everything; those of the timer ask whether anything is new.
+        let mut supervised = site.run(&["--interval", "1s", "--worker-stay", "500ms"]);
         supervised.pass();
-        let passes = (0..rounds).map(|_| {
-            let before = process::cpu_ns(supervised.pid());
-            supervised.apply();
-            process::cpu_ns(supervised.pid()).saturating_sub(before) as f64 / 1e6
-        });
-        self.pass.add(many, passes.collect());
+        let seen = || (site.peer.requests(), process::cpu_ns(supervised.pid()));
+        let polled = |since: u32| {
+            let deadline = Instant::now() + PATIENCE;
+            while site.peer.requests() == since {
+                assert!(Instant::now() < deadline, "never: a poll");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+        };
+        polled(seen().0);
+        let (first, before) = seen();
+        (0..rounds).for_each(|_| polled(site.peer.requests()));
+        let (last, after) = seen();
+        let each = after.saturating_sub(before) as f64 / 1e6 / f64::from(last - first);
+        self.pass.add(many, vec![each]);
     }
 
     fn done(self) {
