@@ -19,7 +19,7 @@ pub(crate) fn of_ratios(directory: &Path, bench: &str, figures: &[&Figure]) -> O
             let (peer, ratio) = (figure.peer.as_ref()?, ratios(figure)?);
             let goal = figure.goal.map(|(Goal::AtMost(bound) | Goal::AtLeast(bound))| bound);
             Some(Span {
-                name: shortened(&format!("{} / {peer}", figure.what)),
+                name: shortened(&format!("{} / {peer}", figure.what), 62),
                 range: (ratio.least, ratio.middle, ratio.most),
                 goal,
                 text: format!("{:.2} ({:.2} to {:.2})", ratio.middle, ratio.least, ratio.most),
@@ -44,8 +44,10 @@ pub(crate) fn of_growth(directory: &Path, along: &str, unit: &str, curves: &[&Cu
     let mut names = Vec::new();
     for (number, group) in curves.chunks(MOST).enumerate() {
         let points: Vec<Vec<(f64, f64)>> = group.iter().map(|curve| middles(curve)).collect();
-        let named: Vec<Line<'_>> =
-            group.iter().zip(&points).map(|(curve, points)| Line { name: &curve.what, points }).collect();
+        // What follows the comma is in the table.
+        let name = |curve: &&Curve| shortened(curve.what.split(',').next().unwrap_or_default(), 31);
+        let names: Vec<String> = group.iter().map(name).collect();
+        let named: Vec<Line<'_>> = names.iter().zip(&points).map(|(name, points)| Line { name, points }).collect();
         let title = format!("Cost by {along}");
         let axes = Axes { title: &title, across: along, down: unit, scale: Scale::Logarithmic };
         fs::write(directory.join(file(number)), lines(&axes, &named)).unwrap();
@@ -55,10 +57,9 @@ pub(crate) fn of_growth(directory: &Path, along: &str, unit: &str, curves: &[&Cu
 }
 
 /// As much as there is room for.
-fn shortened(name: &str) -> String {
-    const ROOM: usize = 62;
-    if name.chars().count() <= ROOM {
+fn shortened(name: &str, room: usize) -> String {
+    if name.chars().count() <= room {
         return name.to_owned();
     }
-    name.chars().take(ROOM - 1).chain(['…']).collect()
+    name.chars().take(room - 1).chain(['…']).collect()
 }
