@@ -20,7 +20,7 @@ demo:
 test:
     cargo test --workspace
 
-# All benchmarks, and one page with ratios against peers measured in the same run; `just bench --quick` takes three minutes.
+# All benchmarks, and one page with ratios against peers measured in the same run; `just bench --quick` is the short one.
 bench *options:
     cargo bench --bench report -- {{options}}
 

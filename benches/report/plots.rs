@@ -46,8 +46,8 @@ pub(crate) fn of_growth(directory: &Path, along: &str, unit: &str, curves: &[&Cu
         let points: Vec<Vec<(f64, f64)>> = group.iter().map(|curve| middles(curve)).collect();
         // What follows the comma is in the table.
         let name = |curve: &&Curve| shortened(curve.what.split(',').next().unwrap_or_default(), 31);
-        let names: Vec<String> = group.iter().map(name).collect();
-        let named: Vec<Line<'_>> = names.iter().zip(&points).map(|(name, points)| Line { name, points }).collect();
+        let labels: Vec<String> = group.iter().map(name).collect();
+        let named: Vec<Line<'_>> = labels.iter().zip(&points).map(|(name, points)| Line { name, points }).collect();
         let title = format!("Cost by {along}");
         let axes = Axes { title: &title, across: along, down: unit, scale: Scale::Logarithmic };
         fs::write(directory.join(file(number)), lines(&axes, &named)).unwrap();
