@@ -20,9 +20,9 @@ demo:
 test:
     cargo test --workspace
 
-# The benchmarks; each prints ratios against a peer measured in the same run.
-bench:
-    cargo bench --workspace
+# All benchmarks, and one page with ratios against peers measured in the same run; `just bench --quick` is the short one.
+bench *options:
+    cargo bench --bench report -- {{options}}
 
 # Fuzzes each target for so many seconds of CPU time; needs nightly and cargo-fuzz.
 fuzz seconds="300":

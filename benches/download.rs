@@ -16,13 +16,12 @@ use fetchd::digest::Sha256;
 use fetchd::fetch::Source;
 use fetchd_fetchers::Options;
 use support::fetched::fetch;
+use support::figure::{Figure, seconds};
 use support::peer::Peer;
 use support::{print_machine, setting};
 
-const ROUNDS: usize = 3;
-
-fn main() {
-    let mib = setting("BENCH_MIB", 1024);
+pub(crate) fn main() {
+    let (mib, rounds) = (setting("BENCH_MIB", 1024), setting("BENCH_ROUNDS", 3));
     print_machine();
     let hash = hash_rate();
     let directory = tempfile::tempdir().unwrap();
@@ -36,7 +35,8 @@ fn main() {
 
     let (mut curl, mut both, mut worker) = (Duration::MAX, Duration::MAX, Duration::MAX);
     let (mut peak, mut cpu) = (0, u64::MAX);
-    for _ in 0..ROUNDS {
+    let (mut ours, mut curls, mut boths) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..rounds {
         let fetched = fetch(source(&peer), directory.path(), mib << 20, expected);
         worker = worker.min(fetched.0);
         peak = peak.max(fetched.1);
@@ -44,10 +44,19 @@ fn main() {
         let (alone, then) = curl_and_sha256sum(&peer.url("artifact"), &directory.path().join("fetched"), expected);
         curl = curl.min(alone);
         both = both.min(alone + then);
+        ours.push(fetched.0);
+        curls.push(alone);
+        boths.push(alone + then);
     }
 
+    let of = |what: &str| format!("{what}, {mib} MiB");
+    let figure = || Figure::new("download", &of("download, hash and write"), "s", seconds(&ours));
+    figure().against("curl -o, then sha256sum", seconds(&boths)).at_most(1.0).record();
+    figure().against("curl -o", seconds(&curls)).record();
+    Figure::new("download", &of("peak RSS of the worker"), "MB", vec![peak as f64 / 1024.0]).at_most(24.0).record();
+
     let rate = |time: Duration| (mib << 20) as f64 / 1e6 / time.as_secs_f64();
-    println!("{mib} MiB over loopback HTTP, best of {ROUNDS} rounds that alternate\n");
+    println!("{mib} MiB over loopback HTTP, best of {rounds} rounds that alternate\n");
     println!("{:<34} {:>9} {:>8}", "", "MB/s", "seconds");
     let rows = [("fetchd worker (hashed and on disk)", worker), ("curl -o", curl), ("curl -o, then sha256sum", both)];
     for (name, time) in rows {

@@ -11,13 +11,15 @@ use std::time::Duration;
 
 use fetchd::load::{Load, LoadPlan, Report, Target, Window};
 use support::direct::Direct;
+use support::figure::Figure;
 use support::site::{Site, Supervised};
 use support::{middle_and_longest, ms, print_machine, setting};
 
 const CLIENTS: usize = 16;
 /// A request that is on its way through the whole of each handoff.
-const SLOW: Duration = Duration::from_secs(2);
-const STEADY: Duration = Duration::from_secs(10);
+fn slow() -> Duration {
+    Duration::from_millis(setting("BENCH_SLOW_MS", 2000))
+}
 
 /// Something that is replaced under load.
 trait Replaced {
@@ -65,14 +67,14 @@ impl Replaced for Direct {
     }
 }
 
-fn main() {
+pub(crate) fn main() {
     print_machine();
     let handoffs = setting("BENCH_HANDOFFS", 20) as usize;
     let site = Site::new();
     let mut fetchd = site.run(&["--interval", "1h"]);
     fetchd.pass();
     let address = fetchd.address();
-    println!("\n{CLIENTS} clients, {handoffs} handoffs, a request of {} s in flight at each\n", SLOW.as_secs());
+    println!("\n{CLIENTS} clients, {handoffs} handoffs, a request of {} s in flight at each\n", slow().as_secs_f64());
     println!(
         "{:<34} {:>9} {:>8} {:>7} {:>10} {:>8} {:>12} {:>20} {:>6}",
         "", "requests", "req/s", "ratio", "longest ms", "failed", "ready ms", "longest per handoff", "2 s ok"
@@ -121,32 +123,40 @@ const PEERS: [Peer; 14] = [
 /// The two kinds of clients.
 fn both(what: &str, at: SocketAddr, handoffs: usize, replaced: &mut dyn Replaced) {
     println!("{what}");
-    measure("fresh connections (T1)", CLIENTS, 0, at, handoffs, replaced);
-    measure("keep-alive, naive (T3)", 0, CLIENTS, at, handoffs, replaced);
+    measure(what, "fresh connections (T1)", CLIENTS, 0, at, handoffs, replaced);
+    measure(what, "keep-alive, naive (T3)", 0, CLIENTS, at, handoffs, replaced);
 }
 
-fn measure(name: &str, fresh: usize, keep_alive: usize, at: SocketAddr, handoffs: usize, replaced: &mut dyn Replaced) {
+fn measure(
+    what: &str,
+    name: &str,
+    fresh: usize,
+    keep_alive: usize,
+    at: SocketAddr,
+    handoffs: usize,
+    replaced: &mut dyn Replaced,
+) {
     let load = Load::start(LoadPlan { fresh, keep_alive, ..LoadPlan::new(Target::Tcp(at)) }).unwrap();
     std::thread::sleep(Duration::from_secs(1));
     load.mark("steady");
-    std::thread::sleep(STEADY);
+    std::thread::sleep(Duration::from_secs(setting("BENCH_STEADY_S", 10)));
     load.mark("handoff 1");
     let (mut ready, mut slow_ok) = (Vec::new(), 0);
     for number in 1..=handoffs {
         if number > 1 {
             load.mark(&format!("handoff {number}"));
         }
-        let slow = load.slow_request(SLOW);
+        let slow = load.slow_request(slow());
         ready.push(replaced.replace());
         // The old process has answered this and everything else, and ends.
         slow_ok += usize::from(slow.wait().is_ok());
         replaced.settle();
     }
     let report = load.stop();
-    row(name, &report, handoffs, &mut ready, slow_ok);
+    row(what, name, &report, handoffs, &mut ready, slow_ok);
 }
 
-fn row(name: &str, report: &Report, handoffs: usize, ready: &mut [Duration], slow_ok: usize) {
+fn row(what: &str, name: &str, report: &Report, handoffs: usize, ready: &mut [Duration], slow_ok: usize) {
     let steady = report.window("steady").unwrap();
     let of = |number: usize| report.window(&format!("handoff {number}")).unwrap();
     let windows: Vec<&Window> = (1..=handoffs).map(of).collect();
@@ -156,6 +166,11 @@ fn row(name: &str, report: &Report, handoffs: usize, ready: &mut [Duration], slo
     let time: Duration = windows.iter().map(|window| window.length).sum();
     let failed: u64 = windows.iter().map(|window| window.totals.failed.total()).sum();
     let mut longest: Vec<Duration> = windows.iter().map(|window| window.latency.longest()).collect();
+    let each = windows.iter().map(|window| rate(window.totals.requests, window.length)).collect();
+    let figure = |kind: &str, unit: &str, ours| Figure::new("handoff", &format!("{what}, {name}: {kind}"), unit, ours);
+    figure("requests per second", "1/s", each).against("the same in peace", vec![steady_rate; windows.len()]).record();
+    figure("requests that failed", "", vec![failed as f64]).at_most(0.0).record();
+    figure("until it is ready", "ms", ready.iter().map(|time| ms(*time)).collect()).record();
     let (longest_middle, longest_most) = middle_and_longest(&mut longest);
     let (ready_middle, ready_most) = middle_and_longest(ready);
     println!(

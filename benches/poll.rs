@@ -19,6 +19,7 @@ use fetchd::publish::{Publisher, host_target};
 use fetchd_fetchers::Options;
 use fetchd_stand_ins::github::GitHub;
 use fetchd_stand_ins::s3::S3Server;
+use support::figure::Figure;
 use support::peer::Peer;
 use support::relay::{Passed, Relay};
 use support::{fetchd, ms, print_machine, process, setting};
@@ -33,7 +34,7 @@ struct Row {
     relay: Option<Relay>,
 }
 
-fn main() {
+pub(crate) fn main() {
     let polls = setting("BENCH_POLLS", 50) as u32;
     print_machine();
     let directory = tempfile::tempdir().unwrap();
@@ -95,14 +96,21 @@ fn main() {
         "{:<10} {:>9} {:>12} {:>12} {:>12} {:>10} {:>10}",
         "", "requests", "bytes sent", "bytes back", "CPU ms", "time ms", "RSS MB"
     );
-    for row in &rows {
-        measure(row, directory.path(), polls);
-    }
+    let measured: Vec<(f64, f64)> = rows.iter().map(|row| measure(row, directory.path(), polls)).collect();
     let (cpu, time) = curl(&peer, polls);
+    for (row, (our_cpu, our_time)) in rows.iter().zip(measured) {
+        for (what, unit, ours, peers) in [("CPU", "ms", our_cpu, cpu), ("time", "ms", our_time, time)] {
+            let what = format!("a poll of {} finds nothing new, {what}", row.name);
+            Figure::new("poll", &what, unit, vec![ours]).against("curl", vec![peers]).record();
+        }
+        let what = format!("a poll of {} finds nothing new, CPU alone", row.name);
+        Figure::new("poll", &what, "ms", vec![our_cpu]).at_most(5.0).record();
+    }
     println!("{:<10} {:>9} {:>12} {:>12} {cpu:>12.2} {time:>10.2}", "curl", "1.0", "", "");
 }
 
-fn measure(row: &Row, directory: &Path, polls: u32) {
+/// CPU time and time of a poll, in milliseconds.
+fn measure(row: &Row, directory: &Path, polls: u32) -> (f64, f64) {
     let staging = directory.join("staging");
     fs::create_dir_all(&staging).unwrap();
     let mut worker = ProcessWorker::new(fetchd(), &staging, Settings::default());
@@ -143,6 +151,7 @@ fn measure(row: &Row, directory: &Path, polls: u32) {
         process::status(id, "VmRSS:") as f64 / 1024.0,
     );
     worker.dismiss();
+    (mean(cpu) / 1e6, ms(time) / f64::from(polls))
 }
 
 /// CPU time and time of a `curl` that asks the same, in milliseconds.

@@ -9,7 +9,7 @@
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -19,14 +19,14 @@ use fetchd_fetchers::Options;
 use fetchd_stand_ins::s3::{ACCESS_KEY, RELEASES, S3Server, SECRET_KEY};
 use fetchd_stand_ins::seaweed::Seaweed;
 use support::fetched::fetch;
-use support::{print_machine, setting};
+use support::figure::{Figure, missing, seconds};
+use support::{find, print_machine, setting};
 use url::Url;
 
-const ROUNDS: usize = 3;
 /// The most that a worker may hold while it downloads, in KiB.
 const GOAL: u64 = 48 * 1024;
 
-fn main() {
+pub(crate) fn main() {
     let mib = setting("BENCH_MIB", 500);
     print_machine();
     let directory = tempfile::tempdir().unwrap();
@@ -35,12 +35,19 @@ fn main() {
     fs::write(&artifact, noise(mib)).unwrap();
     let expected = Sha256::of(&fs::read(&artifact).unwrap());
 
-    let seaweed = Seaweed::start().expect("SeaweedFS starts");
-    let place = Place { endpoint: seaweed.endpoint(), source: seaweed.source("artifact"), options: seaweed.options() };
-    let copied = place.aws().args(["s3", "cp", "--quiet"]).arg(&artifact).arg(object()).status().unwrap();
-    assert!(copied.success(), "the object was not uploaded");
-    compare("SeaweedFS 4.48, one process", &place, directory.path(), mib, expected);
-    drop(seaweed);
+    if find("aws").is_none() {
+        return missing("s3", "an object of a bucket", "`aws` is not here: apt-get install awscli");
+    }
+    match Seaweed::start() {
+        Ok(seaweed) => {
+            let (endpoint, source, options) = (seaweed.endpoint(), seaweed.source("artifact"), seaweed.options());
+            let place = Place { endpoint, source, options };
+            let copied = place.aws().args(["s3", "cp", "--quiet"]).arg(&artifact).arg(object()).status().unwrap();
+            assert!(copied.success(), "the object was not uploaded");
+            compare("SeaweedFS 4.48, one process", &place, directory.path(), mib, expected);
+        }
+        Err(why) => missing("s3", "SeaweedFS", &why.to_string()),
+    }
 
     let server = S3Server::start();
     server.put("artifact", fs::read(&artifact).unwrap());
@@ -85,18 +92,34 @@ fn compare(name: &str, place: &Place, directory: &Path, mib: u64, sha256: Sha256
     let fetched = directory.join("fetched");
     let (mut worker, mut aws, mut rclone) = (Duration::MAX, Duration::MAX, None::<Duration>);
     let (mut peak, mut cpu) = (0, u64::MAX);
-    for _ in 0..ROUNDS {
+    let (mut ours, mut awss, mut rclones) = (Vec::new(), Vec::new(), Vec::new());
+    let rounds = setting("BENCH_ROUNDS", 3);
+    for _ in 0..rounds {
         let done = fetch(place.follow(), directory, mib << 20, sha256);
         worker = worker.min(done.0);
+        ours.push(done.0);
         peak = peak.max(done.1);
         cpu = cpu.min(done.2);
-        aws = aws.min(timed(place.aws().args(["s3", "cp", "--quiet"]).arg(object()).arg(&fetched), &fetched, sha256));
+        let time = timed(place.aws().args(["s3", "cp", "--quiet"]).arg(object()).arg(&fetched), &fetched, sha256);
+        aws = aws.min(time);
+        awss.push(time);
         if let Some(mut command) = place.rclone() {
             let time = timed(command.arg(format!(":s3:{RELEASES}/artifact")).arg(&fetched), &fetched, sha256);
             rclone = Some(rclone.map_or(time, |best| best.min(time)));
+            rclones.push(time);
         }
     }
-    println!("\n{mib} MiB from {name}, best of {ROUNDS} rounds that alternate\n");
+    let what = format!("{mib} MiB from {name}");
+    let figure = || Figure::new("s3", &what, "s", seconds(&ours));
+    figure().against("aws s3 cp", seconds(&awss)).at_most(1.0).record();
+    if rclones.is_empty() {
+        missing("s3", "rclone copyto", "`rclone` is neither in PATH nor in target/ci/python/bin");
+    } else {
+        figure().against("rclone copyto", seconds(&rclones)).record();
+    }
+    let peak_mb = vec![peak as f64 / 1024.0];
+    Figure::new("s3", &format!("peak RSS of the worker, {what}"), "MB", peak_mb).at_most(48.0).record();
+    println!("\n{mib} MiB from {name}, best of {rounds} rounds that alternate\n");
     println!("{:<38} {:>9} {:>8}", "", "MB/s", "seconds");
     let row = |name: &str, time: Duration| {
         let rate = (mib << 20) as f64 / 1e6 / time.as_secs_f64();
@@ -126,12 +149,6 @@ fn timed(command: &mut Command, fetched: &Path, sha256: Sha256) -> Duration {
     assert_eq!(Sha256::of(&fs::read(fetched).unwrap()), sha256);
     fs::remove_file(fetched).unwrap();
     time
-}
-
-fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ci/python/bin");
-    std::env::split_paths(&path).chain([ours]).map(|place| place.join(program)).find(|program| program.is_file())
 }
 
 /// Bytes that nothing compresses, the same in every run.

@@ -9,17 +9,16 @@ mod support;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use support::figure::{Figure, millis};
 use support::process::cpu_ns;
 use support::site::Site;
-use support::{fetchd, middle_and_longest, ms, print_machine};
+use support::{fetchd, middle_and_longest, ms, print_machine, setting};
 
 const STARTS: usize = 200;
 const CHECKS: usize = 30;
 const HANDOFFS: usize = 20;
-/// With a poll every second.
-const POLLING: Duration = Duration::from_secs(20);
 
-fn main() {
+pub(crate) fn main() {
     print_machine();
     println!("\n{:<48} {:>9} {:>9} {:>9}", "milliseconds", "least", "p50", "longest");
     let fetchd_program = fetchd();
@@ -28,6 +27,9 @@ fn main() {
         nothing.push(timed(&mut Command::new("/bin/true")));
         version.push(timed(Command::new(&fetchd_program).arg("--version")));
     }
+    let figure = |what: &str, times: &[Duration]| Figure::new("startup", what, "ms", millis(times));
+    figure("fetchd --version", &version).against("/bin/true", millis(&nothing)).record();
+    figure("fetchd --version, alone", &version).at_most(5.0).record();
     let bare = row("/bin/true", &mut nothing);
     let own = row("fetchd --version", &mut version);
 
@@ -35,9 +37,11 @@ fn main() {
     let mut supervised = site.run(&["--interval", "1h"]);
     supervised.pass();
     let mut checks: Vec<Duration> = (0..CHECKS).map(|_| timed(&mut site.command("check", &[]))).collect();
+    figure("fetchd check, nothing new", &checks).at_most(50.0).record();
     row("fetchd check, nothing new, loopback http", &mut checks);
 
     let mut ready: Vec<Duration> = (0..HANDOFFS).map(|_| supervised.restart().0).collect();
+    figure("restart: from start to READY", &ready).record();
     row("restart: from start to READY", &mut ready);
     supervised.settle();
 
@@ -49,6 +53,7 @@ fn main() {
             begun.elapsed()
         })
         .collect();
+    figure("apply, nothing new, its worker's start included", &passes).record();
     row("apply, nothing new, its worker's start included", &mut passes);
     drop(supervised);
 
@@ -57,11 +62,14 @@ fn main() {
     std::thread::sleep(Duration::from_secs(2));
     let (polls, own_before, children_before) =
         (site.peer.requests(), cpu_ns(supervised.pid()), children_cpu(supervised.pid()));
-    std::thread::sleep(POLLING);
+    // With a poll every second.
+    std::thread::sleep(Duration::from_secs(setting("BENCH_POLLING_S", 20)));
     let polls = site.peer.requests() - polls;
     let own_cpu = Duration::from_nanos(cpu_ns(supervised.pid()).saturating_sub(own_before)) / polls;
     let worker_cpu = (children_cpu(supervised.pid()) - children_before) / polls;
 
+    figure("CPU of a poll: supervisor", &[own_cpu]).record();
+    figure("CPU of a poll: supervisor and worker", &[own_cpu + worker_cpu]).at_most(5.0).record();
     println!("\nfetchd --version / /bin/true, p50: {:.2} x", own.as_secs_f64() / bare.as_secs_f64());
     println!(
         "CPU of a poll, of {polls}: supervisor {:.1} ms, worker {:.0} ms (counted in ticks of 10 ms)",

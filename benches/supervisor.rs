@@ -8,6 +8,7 @@ mod support;
 
 use std::time::Duration;
 
+use support::figure::Figure;
 use support::process::{Held, mappings, sleeps};
 use support::site::{Site, Supervised};
 use support::{print_machine, setting};
@@ -15,7 +16,7 @@ use support::{print_machine, setting};
 /// How long wake-ups are counted.
 const WINDOW: Duration = Duration::from_secs(10);
 
-fn main() {
+pub(crate) fn main() {
     print_machine();
     let handoffs = setting("BENCH_HANDOFFS", 20);
     let site = Site::new();
@@ -36,14 +37,16 @@ fn main() {
     println!("\nprivate: anonymous and written pages. sole: pages of files that nobody else maps at the moment.");
 
     let goal = |name: &str, value: u64, most: u64| {
+        let ours = vec![value as f64];
+        Figure::new("supervisor", &format!("idle: {name}"), "KiB", ours).at_most(most as f64).record();
         let verdict = if value <= most { "met" } else { "MISSED" };
         println!("{name:<26} {value:>8} KiB, goal {most} KiB: {verdict}");
     };
     println!();
     goal("RSS, after the first pass", first.rss, 4096);
-    goal("private", first.private, 1024);
+    goal("private, after the first pass", first.private, 1024);
     goal("RSS, after the handoffs", later.rss, 4096);
-    goal("private", later.private, 1024);
+    goal("private, after the handoffs", later.private, 1024);
     println!("\n{:<40} {:>8} {:>8}", "mapped, by RSS", "RSS KiB", "private");
     for (name, rss, private) in mappings(fetchd.pid()).iter().take(setting("BENCH_MAPPINGS", 9) as usize) {
         println!("{name:<40} {rss:>8} {private:>8}");
@@ -57,6 +60,8 @@ fn row(name: &str, fetchd: &Supervised) -> Held {
     std::thread::sleep(WINDOW);
     let wakes = sleeps(fetchd.pid()) - before;
     let held = Held::of(fetchd.pid());
+    let ours = vec![wakes as f64];
+    Figure::new("supervisor", &format!("idle: wake-ups in 10 s, {name}"), "", ours).record();
     println!(
         "{name:<26} {:>8} {:>8} {:>8} {:>8} {:>8} {:>6} {wakes:>12}",
         held.rss, held.private, held.sole, held.pss, held.threads, held.descriptors

@@ -17,6 +17,8 @@
 
 #[cfg(feature = "agent")]
 pub mod agent;
+#[cfg(all(feature = "cli", feature = "fleet"))]
+pub mod chart;
 #[cfg(feature = "agent")]
 pub mod checkpoint;
 #[cfg(feature = "cli")]

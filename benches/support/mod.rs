@@ -1,14 +1,16 @@
 //! What the benchmarks share. They measure the program as it is shipped: build it first, with
 //! `cargo build --release`.
 
+pub(crate) mod answer;
 pub(crate) mod direct;
 pub(crate) mod fetched;
+pub(crate) mod figure;
 pub(crate) mod peer;
 pub(crate) mod process;
 pub(crate) mod relay;
 pub(crate) mod site;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How long anything may take before a benchmark gives up.
@@ -22,6 +24,13 @@ pub(crate) fn fetchd() -> PathBuf {
         println!("NOTE: this is a debug build of fetchd; its numbers mean nothing");
     }
     program
+}
+
+/// A program in PATH, or where the tests install what Debian does not have.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/ci/python/bin");
+    std::env::split_paths(&path).chain([ours]).map(|place| place.join(program)).find(|program| program.is_file())
 }
 
 /// A number from the environment.

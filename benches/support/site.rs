@@ -4,6 +4,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use fetchd::control::{self, Line, Request, Status};
@@ -40,17 +41,27 @@ impl Site {
         self.directory.path().join("srv/app")
     }
 
-    fn state(&self) -> PathBuf {
+    pub(crate) fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    pub(crate) fn state(&self) -> PathBuf {
         self.directory.path().join("state")
+    }
+
+    /// `fetchd COMMAND` of one that is about the state.
+    pub(crate) fn about(&self, command: &str) -> Command {
+        let mut fetchd = Command::new(&self.fetchd);
+        fetchd.arg(command).args(["--product", "app", "--state-dir"]).arg(self.state());
+        fetchd.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        fetchd
     }
 
     /// `fetchd COMMAND` with everything it has to know.
     pub(crate) fn command(&self, command: &str, more: &[&str]) -> Command {
-        let mut fetchd = Command::new(&self.fetchd);
-        fetchd.arg(command).args(["--product", "app", "--state-dir"]).arg(self.state());
+        let mut fetchd = self.about(command);
         fetchd.args(["--source", &self.peer.url("stable.fetchd"), "--key", &self.publisher.public_key().to_string()]);
         fetchd.args(more).arg("--").arg(self.program());
-        fetchd.env_remove("RUST_LOG").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         fetchd
     }
 
@@ -126,6 +137,15 @@ impl Supervised {
         let words: Vec<&str> = answer.message.split(' ').collect();
         let at = words.iter().position(|word| *word == "after").unwrap();
         (Duration::from_millis(words[at + 1].parse().unwrap()), begun.elapsed())
+    }
+
+    /// The same, asked for by a thread of its own, which ends with the watch.
+    pub(crate) fn begin_restart(&self) -> JoinHandle<()> {
+        let socket = self.socket.clone();
+        std::thread::spawn(move || match control::ask(&socket, &Request::Restart, PATIENCE, |_| {}) {
+            Ok(Line::Answer(answer)) if answer.error.is_none() => {}
+            other => panic!("no restart: {other:?}"),
+        })
     }
 
     /// The supervisor replaces itself, in the same process: from the request to the answer of the new one.

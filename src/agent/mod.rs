@@ -416,7 +416,7 @@ impl Agent {
             shown.keys = line.wanted.keys.as_ref().map(KeysShown::of);
             shown.worker = line.worker.hardening().cloned();
             shown.hold.clone_from(&record.hold);
-            shown.quarantine.clone_from(&record.quarantine);
+            shown.show_quarantine(&record.quarantine);
         });
     }
 }

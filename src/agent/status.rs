@@ -48,9 +48,29 @@ pub struct AgentStatus {
     pub next_poll: Option<Timestamp>,
     /// An operator's hold.
     pub hold: Option<Hold>,
-    /// Digests that are never run again.
+    /// Digests that are never run again: the newest of them, oldest first, and the beginning of what they said.
     pub quarantine: Vec<Quarantined>,
+    /// How many there are in all; `fetchd state show` lists every one.
+    #[serde(default)]
+    pub quarantined: usize,
 }
+
+impl AgentStatus {
+    /// Shows as much of the quarantine as an answer has room for: it grows with the years, and each entry may carry the
+    /// end of a program's stderr.
+    pub(super) fn show_quarantine(&mut self, all: &[Quarantined]) {
+        self.quarantined = all.len();
+        self.quarantine = all[all.len().saturating_sub(QUARANTINE_SHOWN)..].to_vec();
+        for shown in &mut self.quarantine {
+            shown.reason.truncate(shown.reason.floor_char_boundary(REASON_SHOWN));
+        }
+    }
+}
+
+/// How many digests in quarantine are shown, and how many bytes of each one's reason: 128 KiB in all, of the 1 MiB that an
+/// answer may have.
+const QUARANTINE_SHOWN: usize = 64;
+const REASON_SHOWN: usize = 2048;
 
 /// The key set that is trusted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -106,5 +126,33 @@ impl Shown {
     /// Changes what is shown.
     pub fn write(&self, change: impl FnOnce(&mut AgentStatus)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::digest::Sha256;
+
+    #[test]
+    fn a_quarantine_of_years_leaves_a_status_that_can_be_sent() {
+        let failed = |number: u32| Quarantined {
+            sha256: Sha256::of(&number.to_le_bytes()),
+            version: None,
+            code: "handoff.exited".to_owned(),
+            reason: "\u{1f980}\n".repeat(3000),
+            at: Timestamp::now(),
+            count: number,
+        };
+        let all: Vec<Quarantined> = (0..10_000).map(failed).collect();
+        let mut shown = AgentStatus::default();
+        shown.show_quarantine(&all);
+        let sent = serde_json::to_vec(&shown).unwrap().len();
+        assert!(sent < 256 << 10, "{sent} bytes are sent");
+        assert_eq!((shown.quarantined, shown.quarantine.len()), (10_000, QUARANTINE_SHOWN));
+        // The newest is the last, whole but for its reason.
+        let newest = shown.quarantine.last().unwrap();
+        assert_eq!((newest.sha256, newest.count), (all[9999].sha256, 9999));
+        assert!(all[9999].reason.starts_with(&newest.reason) && newest.reason.len() > REASON_SHOWN - 4);
     }
 }

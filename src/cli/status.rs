@@ -174,6 +174,10 @@ fn text(status: &Status) -> Vec<String> {
         let first = bad.reason.lines().next().unwrap_or_default();
         row("quarantine", format!("{version}({}) [{}] {first}", bad.sha256.short(), bad.code));
     }
+    if updates.quarantined > QUARANTINE_SHOWN {
+        let more = updates.quarantined - QUARANTINE_SHOWN;
+        row("quarantine", format!("and {more} more, which `fetchd state show` lists"));
+    }
     lines
 }
 
@@ -202,7 +206,7 @@ fn rounded(milliseconds: u64) -> String {
     show_duration(Duration::from_secs(milliseconds / 1000))
 }
 
-/// How many of the digests in quarantine are listed; `--json` has all.
+/// How many of the digests in quarantine are listed; `--json` has more of them.
 const QUARANTINE_SHOWN: usize = 5;
 
 /// How often `--watch` looks.

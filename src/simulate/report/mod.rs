@@ -1,6 +1,5 @@
 //! What a person reads of a simulation: a table for a terminal, and a page with plots.
 
-mod chart;
 mod page;
 mod table;
 

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use super::super::row::Row;
-use super::chart::{Line, bars, escaped, lines};
 use super::table::{COLUMNS, cells};
 use super::{grouped, whole};
+use crate::chart::{Axes, Line, Scale, bars, escaped, lines};
 
 /// The most lines of one plot: more cannot be told apart.
 const MOST: usize = 8;
@@ -34,14 +34,23 @@ fn plots(rows: &[Row]) -> Vec<(String, f64)> {
             group.iter().map(move |row| Line { name: &row.case.name, points: of(row.curves()) }).collect::<Vec<_>>()
         };
         let started = named(|curves| &curves.started);
-        plots.push((lines("Hosts that have started", "share of the fleet", &started, true), 340.0));
+        let hours = "hours after the beginning";
+        let axes =
+            Axes { title: "Hosts that have started", across: hours, down: "share of the fleet", scale: Scale::PerCent };
+        plots.push((lines(&axes, &started), 340.0));
         let counted: Vec<Line<'_>> = group
             .iter()
             .filter(|row| row.case.polls != super::super::Polls::Skip)
             .map(|row| Line { name: &row.case.name, points: &row.curves().requests })
             .collect();
         if !counted.is_empty() {
-            plots.push((lines("Requests to the bucket", "requests per second", &counted, false), 340.0));
+            let axes = Axes {
+                title: "Requests to the bucket",
+                across: hours,
+                down: "requests per second",
+                scale: Scale::Even,
+            };
+            plots.push((lines(&axes, &counted), 340.0));
         }
     }
     let hit: Vec<(String, f64, String)> = rows
@@ -76,7 +85,7 @@ pub fn html(rows: &[Row]) -> String {
         plots(rows).iter().fold(String::new(), |text, (plot, _)| text + "<figure>" + plot + "</figure>");
     format!(
         "<!doctype html><html lang='en'><head><meta charset='utf-8'><title>fetchd: rollouts in simulation</title>\
-         <style>body{{font:15px/1.45 sans-serif;max-width:1100px;margin:2em auto;padding:0 1em;color:#111}}\
+         <style>:root{{color-scheme:light dark}}body{{font:15px/1.45 sans-serif;max-width:1100px;margin:2em auto;padding:0 1em}}\
          table{{border-collapse:collapse;font-size:13px}}th,td{{border-bottom:1px solid #ccc;padding:.25em .6em;text-align:left}}\
          .n{{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}}figure{{margin:1.5em 0}}</style></head><body>\
          <h1>Rollouts in simulation</h1><p>The machines that hosts and stewards run, in virtual time over a bucket in memory. \
