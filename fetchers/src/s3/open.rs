@@ -235,7 +235,7 @@ impl Object {
 
     /// The part `wanted` of the object: of the very state that `pin` and `total` show.
     async fn part(&self, wanted: Range<u64>, total: u64, pin: &Mark) -> Result<Chunks, FetchError> {
-        let answer = match self.ask(Some((wanted.start, wanted.end - wanted.start)), pin).await {
+        let answer = match self.ask(Some((wanted.start, self.settings.plan.part_size)), pin).await {
             Ok(answer) => answer,
             Err(error) => {
                 return Err(match status(&error) {

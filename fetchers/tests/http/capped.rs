@@ -1,11 +1,13 @@
 //! An object behind a slow way: each answer takes a while to begin, and no connection brings more than its share.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use url::Url;
 
 /// How it answers.
@@ -32,7 +34,7 @@ impl Default for Manner {
     fn default() -> Manner {
         Manner {
             latency: Duration::from_millis(50),
-            rate: 4 << 20,
+            rate: 8 << 20,
             etag: "\"v1\"",
             accept_ranges: true,
             ignores_ranges: false,
@@ -57,11 +59,22 @@ pub(crate) struct Told {
 #[derive(Default)]
 struct Log {
     told: Vec<Told>,
-    serving: usize,
+    /// The answers that are under way, by their numbers.
+    serving: BTreeMap<usize, TcpStream>,
     most: usize,
-    connections: usize,
-    address: usize,
-    used: usize,
+    /// How often each address that a redirect led to was used.
+    used: Vec<usize>,
+}
+
+impl Log {
+    /// How many answers somebody waits for: whoever has hung up does not.
+    fn serving(&self) -> usize {
+        let waits = |stream: &&TcpStream| {
+            let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+            !matches!(recv(stream, &mut [0; 1][..], flags), Ok((_, 0)) | Err(Errno::CONNRESET | Errno::PIPE))
+        };
+        self.serving.values().filter(waits).count()
+    }
 }
 
 struct Shared {
@@ -87,7 +100,6 @@ impl Capped {
         std::thread::spawn(move || {
             for (connection, stream) in listener.incoming().flatten().enumerate() {
                 let shared = Arc::clone(&all);
-                shared.log().connections += 1;
                 // A client that hangs up has what it wanted.
                 std::thread::spawn(move || while answer(&stream, connection, &shared).is_some() {});
             }
@@ -135,17 +147,20 @@ fn answer(stream: &TcpStream, connection: usize, shared: &Shared) -> Option<()> 
     let from = range.map(|(first, _)| first.parse::<usize>().unwrap());
     let (number, fits, lives) = {
         let mut log = shared.log();
-        log.serving += 1;
-        log.most = log.most.max(log.serving);
+        let number = log.told.len();
+        log.serving.insert(number, stream.try_clone().unwrap());
         log.told.push(Told { connection, status: 0, from, sent: 0 });
-        let lives = manner.redirects.is_none_or(|good| {
-            if path == "/app" {
-                return true;
+        let serving = log.serving();
+        log.most = log.most.max(serving);
+        let lives = match (manner.redirects, path.strip_prefix("/at/")) {
+            (Some(good), Some(address)) => {
+                let used = &mut log.used[address.parse::<usize>().unwrap()];
+                *used += 1;
+                *used <= good
             }
-            log.used += 1;
-            path == format!("/at/{}", log.address) && log.used <= good
-        });
-        (log.told.len() - 1, log.serving <= manner.most_at_once, lives)
+            _ => true,
+        };
+        (number, serving <= manner.most_at_once, lives)
     };
     shared.changed.notify_all();
     std::thread::sleep(manner.latency);
@@ -156,8 +171,8 @@ fn answer(stream: &TcpStream, connection: usize, shared: &Shared) -> Option<()> 
         _ if !lives => (403, String::new(), 0..0),
         _ if manner.redirects.is_some() && path == "/app" => {
             let mut log = shared.log();
-            (log.address, log.used) = (log.address + 1, 0);
-            (302, format!("Location: /at/{}\r\n", log.address), 0..0)
+            log.used.push(0);
+            (302, format!("Location: /at/{}\r\n", log.used.len() - 1), 0..0)
         }
         Some(from) if !manner.ignores_ranges && header("if-range") == Some(etag) => {
             let last = range.and_then(|(_, last)| last.parse().ok()).unwrap_or(all - 1).min(all - 1);
@@ -170,9 +185,7 @@ fn answer(stream: &TcpStream, connection: usize, shared: &Shared) -> Option<()> 
     let ranges = if manner.accept_ranges { "Accept-Ranges: bytes\r\n" } else { "" };
     let head = format!("HTTP/1.1 {status} X\r\nETag: {etag}\r\n{ranges}{more}Content-Length: {}\r\n\r\n", body.len());
     let sent = send(stream, &head, &shared.bytes[body], number, shared);
-    if sent.is_none() {
-        shared.log().serving -= 1;
-    }
+    shared.log().serving.remove(&number);
     sent
 }
 
@@ -182,11 +195,7 @@ const PIECE: usize = 8 * 1024;
 fn send(mut stream: &TcpStream, head: &str, body: &[u8], number: usize, shared: &Shared) -> Option<()> {
     let broken = shared.manner.breaks.filter(|(which, _)| *which == number);
     if body.is_empty() {
-        shared.log().serving -= 1;
-        return stream.write_all(head.as_bytes()).ok().or_else(|| {
-            shared.log().serving += 1;
-            None
-        });
+        shared.log().serving.remove(&number);
     }
     stream.write_all(head.as_bytes()).ok()?;
     let pieces = body.chunks(PIECE).count();
@@ -209,12 +218,11 @@ fn send(mut stream: &TcpStream, head: &str, body: &[u8], number: usize, shared: 
         let last = index + 1 == pieces;
         let mut log = shared.log();
         log.told[number].sent += piece.len();
-        log.serving -= usize::from(last);
-        drop(log);
-        if stream.write_all(piece).is_err() {
-            shared.log().serving += usize::from(last);
-            return None;
+        if last {
+            log.serving.remove(&number);
         }
+        drop(log);
+        stream.write_all(piece).ok()?;
     }
     Some(())
 }

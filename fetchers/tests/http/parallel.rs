@@ -92,7 +92,7 @@ fn a_connection_that_breaks_off_is_carried_on_from_where_it_was() {
     for number in 0..6 {
         let origin = Capped::start(&object(), Manner { breaks: Some((number, 24 * 1024)), ..Manner::default() });
         assert!(bytes(&origin, "4") == object(), "{number}");
-        assert!(origin.most_at_once() <= 4);
+        assert!(origin.most_at_once() <= 4, "{} at once", origin.most_at_once());
         let told = origin.told();
         assert_eq!(told[number].sent, 24 * 1024);
         let rest = told[number].from.unwrap_or(0) + 24 * 1024;
@@ -139,7 +139,7 @@ fn what_was_received_is_not_asked_for_again() {
     let missing = object().len() - kept.len();
     let parts: usize = told.iter().skip(1).map(|told| told.sent).sum();
     assert!(parts <= missing, "{parts} of {missing} bytes");
-    assert!(origin.most_at_once() <= 4);
+    assert!(origin.most_at_once() <= 4, "{} at once", origin.most_at_once());
 }
 
 #[test]
