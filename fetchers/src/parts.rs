@@ -169,7 +169,9 @@ impl<R: Ranges> Stream for Parts<R> {
                     parts.broke(index, error);
                 }
             }
-            if (parts.wanted || parts.under_way.is_empty()) && parts.ask_for_more() || parts.meet() {
+            // One that broke off before anyone has read of it would otherwise wait for ever.
+            let needed = parts.wanted || parts.under_way.front().is_none_or(Part::waits);
+            if needed && parts.ask_for_more() || parts.meet() {
                 continue;
             }
             let until = parts.until();

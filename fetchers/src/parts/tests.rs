@@ -56,7 +56,7 @@ impl Fickle {
         let mut open = Some(open);
         futures_util::stream::poll_fn(move |cx| {
             if at >= range.end {
-                open = None;
+                drop(open.take());
                 return Poll::Ready(None);
             }
             if fickle.roll(3) > 0 {
@@ -64,7 +64,7 @@ impl Fickle {
                 return Poll::Pending;
             }
             if fickle.roll(100) < fickle.failures {
-                open = None;
+                drop(open.take());
                 return Poll::Ready(Some(Err(fickle.error())));
             }
             let length = (1 + fickle.roll(90)).min(range.end - at);
