@@ -225,7 +225,7 @@ fn distance(directory: &Path) {
     let sha256 = Sha256::of(&object);
     let [mut one, mut four, mut ratio] = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
-        let mut took = |connections: &str, accept_ranges| {
+        let took = |connections: &str, accept_ranges| {
             let origin = Capped::start(&object, Manner { accept_ranges, rate: 4 << 20, ..Manner::default() });
             let options = Options::from([("connections".to_owned(), vec![connections.to_owned()])]);
             let source = Source { url: origin.url(), options };
