@@ -1,3 +1,6 @@
+// A test may stop at anything unexpected, its helpers too.
+#![allow(clippy::unwrap_used)]
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
