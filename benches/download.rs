@@ -1,24 +1,32 @@
 //! A large artifact over loopback HTTP: the worker process against `curl`, with the same server.
 //!
-//! `cargo bench --bench download`; `BENCH_MIB=1024` is the artifact's size.
+//! Then each part of the worker's pipeline alone, packed artifacts against `curl` and a program that unpacks, and one large
+//! object from a distance over one connection and over four.
+//!
+//! `cargo bench --bench download`; `BENCH_MIB=1024` is the artifact's size, `BENCH_PACKED_MIB=256` that of a packed one.
 #![allow(clippy::print_stdout, clippy::unwrap_used, clippy::expect_used, reason = "it prints a table, or ends")]
 #![allow(dead_code, reason = "each benchmark uses a part of what they share")]
 
+#[path = "../fetchers/tests/http/capped.rs"]
+mod capped;
 mod support;
 
 use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::Path;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use capped::{Capped, Manner};
 use fetchd::digest::Sha256;
-use fetchd::fetch::Source;
+use fetchd::fetch::{ExtractJob, ProcessWorker, Settings, Source, Unattended, Worker as _};
+use fetchd::trust::Format;
 use fetchd_fetchers::Options;
 use support::fetched::fetch;
 use support::figure::{Figure, seconds};
 use support::peer::Peer;
-use support::{print_machine, setting};
+use support::{fetchd, print_machine, setting};
 
 pub(crate) fn main() {
     let (mib, rounds) = (setting("BENCH_MIB", 1024), setting("BENCH_ROUNDS", 3));
@@ -68,7 +76,191 @@ pub(crate) fn main() {
     println!("worker, CPU time                   {:>9.2} s", cpu as f64 / 1e9);
     let verdict = if peak <= 24 * 1024 { "met" } else { "MISSED" };
     println!("worker, peak RSS                   {:>9.1} MB, goal 24 MB: {verdict}", peak as f64 / 1024.0);
-    println!("sha2 alone                         {hash:>9.0} MB/s, SHA-NI {}", if has_sha_ni() { "yes" } else { "no" });
+    println!("sha2 alone                         {hash:>9.0} MB/s, by {}", Sha256::instructions());
+
+    pipeline(&peer, directory.path(), mib, rounds, expected);
+    fs::remove_file(&artifact).unwrap();
+    packed(&peer, directory.path(), setting("BENCH_PACKED_MIB", 256), rounds);
+    distance(directory.path(), rounds);
+}
+
+/// The least, the middle and the largest of some numbers.
+struct Spread(Vec<f64>);
+
+impl Spread {
+    fn row(&mut self, name: &str, unit: &str) {
+        self.0.sort_unstable_by(f64::total_cmp);
+        let (least, most) = (self.0[0], self.0[self.0.len() - 1]);
+        println!("{name:<44} {least:>8.2} {:>8.2} {most:>8.2} {unit}", self.0[self.0.len() / 2]);
+    }
+}
+
+/// Each part of what the worker does alone, and all of it, in rounds that alternate.
+fn pipeline(peer: &Peer, directory: &Path, mib: u64, rounds: u64, sha256: Sha256) {
+    let [mut receive, mut write, mut hash, mut whole, mut slowest, mut ratio] = [const { Vec::new() }; 6];
+    for _ in 0..rounds {
+        let received = received_to_nothing(peer);
+        let written = written(directory, mib);
+        let begun = Instant::now();
+        hashed(mib);
+        let hashed = begun.elapsed();
+        let all = fetch(source(peer), directory, mib << 20, sha256).0;
+        slowest.push(received.max(written).max(hashed).as_secs_f64());
+        ratio.push(slowest[slowest.len() - 1] / all.as_secs_f64());
+        for (times, time) in [(&mut receive, received), (&mut write, written), (&mut hash, hashed), (&mut whole, all)] {
+            times.push(time.as_secs_f64());
+        }
+    }
+    Figure::new("download", &format!("receive, write and hash together, {mib} MiB"), "s", whole.clone())
+        .against("the slowest of the three alone", slowest)
+        .at_most(1.0 / 0.95)
+        .record();
+    println!(
+        "\n{:<44} {:>8} {:>8} {:>8}",
+        format!("{mib} MiB, each part alone and all of them"),
+        "least",
+        "middle",
+        "most"
+    );
+    Spread(receive).row("received to nothing", "s");
+    Spread(write).row("written", "s");
+    Spread(hash).row("SHA-256", "s");
+    Spread(whole).row("the worker, its start included", "s");
+    Spread(ratio).row("the slowest part / the worker, goal 0.95", "x");
+}
+
+fn received_to_nothing(peer: &Peer) -> Duration {
+    let begun = Instant::now();
+    let url: url::Url = peer.url("artifact").parse().unwrap();
+    let mut stream = TcpStream::connect(url.socket_addrs(|| None).unwrap()[0]).unwrap();
+    stream.write_all(b"GET /artifact HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut buffer = vec![0; 256 * 1024];
+    while stream.read(&mut buffer).unwrap() > 0 {}
+    begun.elapsed()
+}
+
+fn written(directory: &Path, mib: u64) -> Duration {
+    let (path, block) = (directory.join("written"), vec![7; 256 * 1024]);
+    let begun = Instant::now();
+    let mut file = File::create_new(&path).unwrap();
+    for _ in 0..4 * mib {
+        file.write_all(&block).unwrap();
+    }
+    let time = begun.elapsed();
+    fs::remove_file(&path).unwrap();
+    time
+}
+
+/// Digests zeros that are there already.
+fn hashed(mib: u64) {
+    struct There;
+    impl std::io::Read for There {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            Ok(buffer.len())
+        }
+    }
+    assert_eq!(Sha256::of_reader(&mut There.take(mib << 20)).unwrap().1, mib << 20);
+}
+
+/// A packed artifact: downloaded, hashed, unpacked by a second worker, against `curl` and a program that unpacks.
+fn packed(peer: &Peer, directory: &Path, mib: u64, rounds: u64) {
+    println!("\n{:<44} {:>8} {:>8} {:>8}", format!("{mib} MiB unpacked"), "least", "middle", "most");
+    let origin = directory.join("origin");
+    let plain = origin.join("app");
+    // Programs are what artifacts hold.
+    let program = fs::read(fetchd()).unwrap();
+    let mut file = File::create_new(&plain).unwrap();
+    let mut left = usize::try_from(mib << 20).unwrap();
+    while left > 0 {
+        let now = left.min(program.len());
+        file.write_all(&program[..now]).unwrap();
+        left -= now;
+    }
+    drop(file);
+    let ways = [
+        ("zstd", Format::Zst, "zstd -q -f -3 app -o artifact", "zstd -q -d -c"),
+        ("tar.gz", Format::TarGz, "tar czf artifact app", "tar xzO"),
+    ];
+    for (name, format, pack, unpack) in ways {
+        assert!(Command::new("sh").args(["-c", pack]).current_dir(&origin).status().unwrap().success());
+        let artifact = fs::read(origin.join("artifact")).unwrap();
+        let (size, sha256) = (artifact.len() as u64, Sha256::of(&artifact));
+        let [mut worker, mut peers, mut ratio] = [const { Vec::new() }; 3];
+        for _ in 0..rounds {
+            let (downloading, ..) = fetch(source(peer), directory, size, sha256);
+            let ours = downloading + unpacked(&origin.join("artifact"), directory, format, mib << 20);
+            let theirs = piped(&peer.url("artifact"), unpack, &directory.join("fetched"), mib << 20);
+            worker.push(ours.as_secs_f64());
+            peers.push(theirs.as_secs_f64());
+            ratio.push(theirs.as_secs_f64() / ours.as_secs_f64());
+        }
+        Figure::new("download", &format!("{name} of {mib} MiB, hashed and unpacked"), "s", worker.clone())
+            .against(&format!("curl | {unpack}"), peers.clone())
+            .record();
+        Spread(worker).row(&format!("{name}: workers, hashed and unpacked"), "s");
+        Spread(peers).row(&format!("{name}: curl | {unpack}"), "s");
+        Spread(ratio).row(&format!("{name}: curl | … / workers"), "x");
+        fs::remove_file(origin.join("artifact")).unwrap();
+    }
+}
+
+fn unpacked(artifact: &Path, directory: &Path, format: Format, size: u64) -> Duration {
+    let out: PathBuf = directory.join("staging/unpacked");
+    let job = ExtractJob {
+        format,
+        entry: None,
+        program: None,
+        binary_size: Some(size),
+        max_size: size,
+        artifact: artifact.to_owned(),
+        out: out.clone(),
+    };
+    let mut worker = ProcessWorker::new(fetchd(), &directory.join("staging"), Settings::default());
+    let begun = Instant::now();
+    worker.extract(&job, &mut Unattended).unwrap();
+    let time = begun.elapsed();
+    worker.dismiss();
+    fs::remove_file(out).unwrap();
+    time
+}
+
+fn piped(url: &str, unpack: &str, to: &Path, size: u64) -> Duration {
+    let begun = Instant::now();
+    let line = format!("curl -sSf '{url}' | {unpack} > '{}'", to.display());
+    assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success());
+    let time = begun.elapsed();
+    assert_eq!(fs::metadata(to).unwrap().len(), size);
+    fs::remove_file(to).unwrap();
+    time
+}
+
+/// An origin 50 ms away that gives each connection 4 MiB/s.
+fn distance(directory: &Path, rounds: u64) {
+    const MIB: usize = 32;
+    let object: Vec<u8> = (0..MIB << 20).map(|index: usize| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let sha256 = Sha256::of(&object);
+    let [mut one, mut four, mut ratio] = [const { Vec::new() }; 3];
+    for _ in 0..rounds {
+        let took = |connections: &str, accept_ranges| {
+            let origin = Capped::start(&object, Manner { accept_ranges, rate: 4 << 20, ..Manner::default() });
+            let options = Options::from([("connections".to_owned(), vec![connections.to_owned()])]);
+            let source = Source { url: origin.url(), options };
+            fetch(source, directory, object.len() as u64, sha256).0.as_secs_f64()
+        };
+        let (alone, together) = (took("1", false), took("4", true));
+        one.push(alone);
+        four.push(together);
+        ratio.push(alone / together);
+    }
+    Figure::new("download", "four connections, 50 ms away, 4 MiB/s each", "s", four.clone())
+        .against("one connection", one.clone())
+        .at_most(1.0 / 3.0)
+        .record();
+    let title = format!("{MIB} MiB, 50 ms away, 4 MiB/s a connection");
+    println!("\n{title:<44} {:>8} {:>8} {:>8}", "least", "middle", "most");
+    Spread(one).row("one connection", "s");
+    Spread(four).row("four connections", "s");
+    Spread(ratio).row("one / four, goal 3", "x");
 }
 
 /// Bytes that no file system and no network compresses, the same in every run.
@@ -117,11 +309,4 @@ fn hash_rate() -> f64 {
         })
         .min();
     bytes.len() as f64 / 1e6 / time.unwrap_or_default().as_secs_f64()
-}
-
-fn has_sha_ni() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return std::arch::is_x86_feature_detected!("sha");
-    #[cfg(not(target_arch = "x86_64"))]
-    false
 }

@@ -54,8 +54,8 @@ pub(crate) fn main() {
 }
 
 fn row(name: &str, fetchd: &Supervised) -> Held {
-    // The thread that answered the last question ends, and is none of the idle state.
-    std::thread::sleep(Duration::from_millis(200));
+    // The thread that answered the last question ends, and is none of the idle state; then the supervisor rests, once.
+    std::thread::sleep(Duration::from_secs(4));
     let before = sleeps(fetchd.pid());
     std::thread::sleep(WINDOW);
     let wakes = sleeps(fetchd.pid()) - before;

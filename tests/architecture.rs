@@ -1,5 +1,5 @@
 //! The rules that hold the sources together, checked in the sources themselves: imports point
-//! downwards, `unsafe` stands in three files, no file grows without end, every checkpoint is
+//! downwards, `unsafe` stands where it is listed, no file grows without end, every checkpoint is
 //! reached, and names say what a thing is.
 
 #[path = "support/source.rs"]
@@ -51,7 +51,7 @@ const NARROW: [(&str, &[&str]); 2] = [
 const PLANNED: [&str; 4] = ["control", "daemon", "rollout", "simulate"];
 
 /// Where `unsafe` may stand; `docs/design/0004-unsafe.md` says why.
-const UNSAFE: [&str; 3] = ["delta/src/map.rs", "src/spawn/image.rs", "src/service/inherit.rs"];
+const UNSAFE: [&str; 4] = ["delta/src/map.rs", "src/spawn/image.rs", "src/service/inherit.rs", "src/daemon/rest.rs"];
 
 /// The modules that write what must survive a loss of power: through `durable` and by no other means.
 const DURABLE_ONLY: [&str; 6] = ["src/agent", "src/cli/state", "src/daemon", "src/install", "src/state", "src/trust"];
@@ -121,7 +121,7 @@ fn imports_point_downwards() {
 }
 
 #[test]
-fn unsafe_stands_in_three_files() {
+fn unsafe_stands_only_where_it_is_listed() {
     let mut wrong = Vec::new();
     for path in rust_files() {
         if UNSAFE.iter().any(|allowed| path == Path::new(allowed)) {
@@ -130,7 +130,7 @@ fn unsafe_stands_in_three_files() {
         let found = tokens(&text(&path)).into_iter().filter(|token| ["unsafe", "unsafe_code"].contains(&&*token.text));
         wrong.extend(found.map(|token| format!("{}:{}: `{}`", path.display(), token.line, token.text)));
     }
-    assert_none("`unsafe` outside its three files", &wrong);
+    assert_none("`unsafe` outside its files", &wrong);
 }
 
 /// What the vectors of `fixtures/vectors` are held against is then what runs.

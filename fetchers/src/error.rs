@@ -104,6 +104,14 @@ impl FetchError {
         self
     }
 
+    /// Says that it is about `source` (redacted here), and not about the address that failed.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub(crate) fn about(mut self, source: &url::Url) -> FetchError {
+        self.source_url = crate::redact::redact(source);
+        self
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -12,7 +12,8 @@ use crate::error::FetchError;
 /// A place releases come from.
 ///
 /// A fetcher keeps no memory between calls: the caller holds the revision. It makes no trust
-/// decision and reads no manifest: what it returns is a claim. It never sleeps and never retries.
+/// decision and reads no manifest: what it returns is a claim. It never sleeps and never retries, but for a part of a body that
+/// it reads over several connections: while another one is left, a broken one need not end them all.
 #[async_trait]
 pub trait Fetcher: fmt::Debug + Send + Sync {
     /// Asks what the source offers now, with one conditional request.

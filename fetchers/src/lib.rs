@@ -27,6 +27,8 @@ pub mod http;
 #[cfg(feature = "http")]
 mod net;
 mod options;
+#[cfg(any(feature = "http", feature = "s3"))]
+mod parts;
 mod redact;
 mod registry;
 #[cfg(feature = "s3")]

@@ -7,10 +7,8 @@
 mod bucket;
 mod client;
 pub mod error;
-mod held;
 mod mark;
 mod open;
-mod parts;
 mod poll;
 mod requests;
 mod secrets;

@@ -121,6 +121,14 @@ pub fn main() -> ExitCode {
         out.line(concat!("fetchd ", env!("CARGO_PKG_VERSION")));
         return end(Ok(Exit::Done.into()), out);
     }
+    if let [_, one, two] = words.as_slice()
+        && (one == "--version" && two == "--verbose" || one == "--verbose" && two == "--version")
+    {
+        let mut out = Out::new(false);
+        out.line(concat!("fetchd ", env!("CARGO_PKG_VERSION")));
+        out.line(format!("sha256: {}", crate::digest::Sha256::instructions()));
+        return end(Ok(Exit::Done.into()), out);
+    }
     let json = usage::wants_json(&words);
     let matches = match args::command().try_get_matches_from(&words) {
         Ok(matches) => matches,

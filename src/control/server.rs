@@ -86,9 +86,11 @@ impl Server {
 
     /// Takes the connections that wait. Each is served on a thread of its own, with deadlines, so
     /// that a client that says nothing holds up nobody. Where too many say nothing, the one that has
-    /// done so the longest makes room (`tests/disturbed.rs`).
-    pub fn accept(&self, backend: &Backend) {
+    /// done so the longest makes room (`tests/disturbed.rs`). False if nobody had come.
+    pub fn accept(&self, backend: &Backend) -> bool {
+        let mut came = false;
         while let Ok((stream, _)) = self.listener.accept() {
+            came = true;
             if !is_owner(&stream) {
                 continue;
             }
@@ -107,6 +109,7 @@ impl Server {
                 tracing::warn!(event = "control.busy", error = %e, "a control connection could not be served");
             }
         }
+        came
     }
 }
 

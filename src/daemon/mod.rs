@@ -10,6 +10,7 @@ mod membership;
 mod prepared;
 pub(crate) mod probe;
 pub mod replace;
+mod rest;
 pub mod setup;
 mod signals;
 mod thread;
@@ -44,6 +45,7 @@ use machinery::{Machinery, machinery};
 pub use prepared::Prepared;
 use prepared::control_socket;
 use replace::{Becomes, Replacement};
+use rest::Rest;
 use signals::{Asked, Signals};
 use thread::AgentThread;
 
@@ -219,6 +221,8 @@ struct Daemon {
     considered: Option<Sha256>,
     /// Whether there is a source of releases.
     sourced: bool,
+    /// When it gives back what it does not need while it is idle.
+    rest: Rest,
 }
 
 impl Daemon {
@@ -265,7 +269,7 @@ impl Daemon {
             inbox,
             program: config.program.path.clone(),
             started,
-            observer,
+            observer: Some(rest::wakes_after_passes(observer, waker.clone())),
         });
         let service = Arc::new(Mutex::new(supervisor.status()));
         let (trouble, stays) = (Trouble::default(), Trouble::default());
@@ -308,6 +312,7 @@ impl Daemon {
             replacement: None,
             trouble,
             stays,
+            rest: Rest::after_start(Instant::now()),
         };
         daemon.agent.start(agent);
         if daemon.agent.is_kept() {
@@ -346,10 +351,13 @@ impl Daemon {
             self.follow_release();
             self.move_replacement();
             let replacement = self.replacement.as_ref().map(Replacement::next);
-            let until = [self.supervisor.deadline(), ping, self.reap_at, replacement].into_iter().flatten().min();
-            self.wait(until);
+            self.rest.turn(Instant::now());
+            let until = [self.supervisor.deadline(), ping, self.reap_at, replacement, self.rest.at()];
+            self.wait(until.into_iter().flatten().min());
             let mut rung = [0; 64];
-            while matches!(self.bell.read(&mut rung), Ok(1..)) {}
+            while matches!(self.bell.read(&mut rung), Ok(1..)) {
+                self.rest.busy(Instant::now());
+            }
             while let Ok(command) = self.orders.try_recv() {
                 self.supervisor.command(command);
             }
@@ -361,8 +369,10 @@ impl Daemon {
                     Wish::Replace(asker) => self.replace(asker),
                 }
             }
-            if let Some(control) = &self.control {
-                control.accept(&self.backend);
+            if let Some(control) = &self.control
+                && control.accept(&self.backend)
+            {
+                self.rest.busy(Instant::now());
             }
         }
     }

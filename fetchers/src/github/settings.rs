@@ -12,11 +12,14 @@ use crate::options::{ConfigError, Known, Options};
 use crate::redact::redact;
 
 /// The options a GitHub source takes.
-const OPTIONS: [&str; 10] = [
+const OPTIONS: [&str; 13] = [
     "api",
     "ca_file",
     "channel",
     "connect_timeout",
+    "connections",
+    "parallel_from",
+    "part_size",
     "proxy",
     "read_timeout",
     "tag",

@@ -12,14 +12,17 @@ use crate::options::{ConfigError, Known, Options};
 use crate::redact::redact;
 
 /// The options an HTTP source takes.
-const OPTIONS: [&str; 11] = [
+const OPTIONS: [&str; 14] = [
     "basic_file",
     "bearer_file",
     "ca_file",
     "connect_timeout",
+    "connections",
     "header",
     "header_file",
     "method",
+    "parallel_from",
+    "part_size",
     "proxy",
     "read_timeout",
     "timeout",

@@ -1,15 +1,19 @@
 //! The bytes of one object, whole or the rest of them, and never those of two objects mixed.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, IF_RANGE, RANGE};
 use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
+use super::ranges::Pinned;
 use super::{Client, Request, Validators, content_length, content_range, must_be_plain};
 use crate::error::{FetchError, Kind};
 use crate::fetcher::{Body, Revision, Start};
 use crate::options::grouped;
+use crate::parts::{Chunks, Parts};
 
 /// One object to read.
 pub(crate) struct Download<'a> {
@@ -53,7 +57,7 @@ impl Download<'_> {
                 StatusCode::OK => return self.whole(answer).map(Opened::Body),
                 StatusCode::PARTIAL_CONTENT => {
                     if let Some(rest) = self.rest(start, answer.headers())? {
-                        return Ok(Opened::Body(rest.body(self.client.clone(), self.url.clone(), answer)));
+                        return Ok(Opened::Body(self.body(rest, answer)));
                     }
                 }
                 StatusCode::RANGE_NOT_SATISFIABLE => {}
@@ -71,16 +75,31 @@ impl Download<'_> {
         }
     }
 
-    async fn ask(&self, mut headers: HeaderMap) -> Result<Response, FetchError> {
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let secrets = self.secrets.clone();
-        self.client.send(Request { method: Method::GET, url: self.url, headers, secrets }).await
+    async fn ask(&self, headers: HeaderMap) -> Result<Response, FetchError> {
+        ask(self.client, self.url, headers, self.secrets.clone()).await
     }
 
     /// The body of a 200.
     fn whole(&self, answer: Response) -> Result<Body, FetchError> {
         let part = self.first(answer.headers())?;
-        Ok(part.body(self.client.clone(), self.url.clone(), answer))
+        Ok(self.body(part, answer))
+    }
+
+    /// The bytes of `part`, which `answer` brings alone, or the beginning of which it brings if there is more than one
+    /// connection is good for.
+    fn body(&self, part: Part, answer: Response) -> Body {
+        let Part { start, total, length, validator } = part;
+        let settings = &self.client.settings;
+        let large = total.filter(|_| length.is_some_and(|length| length >= settings.parallel_from));
+        let several = large.filter(|_| settings.plan.connections > 1);
+        let secret = (&self.headers, &self.secrets);
+        let pinned = several.and_then(|total| Pinned::of(self.client, self.url, secret, &answer, total));
+        let rest = reading(self.client.clone(), self.url.clone(), answer, length);
+        let stream = match (pinned, total) {
+            (Some(pinned), Some(total)) => Parts::beside(Arc::new(pinned), &settings.plan, rest, start, total).boxed(),
+            _ => rest,
+        };
+        Body { start, total, validator, stream }
     }
 
     /// What a 200 holds: everything.
@@ -128,7 +147,18 @@ pub(super) fn resumable(start: &Start) -> Option<HeaderValue> {
     if start.byte == 0 { None } else { Validators::parse(start.validator.as_ref()?).if_range() }
 }
 
-fn number_header(text: &str) -> HeaderValue {
+/// A `GET` of the bytes as they are.
+pub(super) async fn ask(
+    client: &Client,
+    url: &Url,
+    mut headers: HeaderMap,
+    secrets: HeaderMap,
+) -> Result<Response, FetchError> {
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    client.send(Request { method: Method::GET, url, headers, secrets }).await
+}
+
+pub(super) fn number_header(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static("bytes=0-"))
 }
 
@@ -140,19 +170,17 @@ pub(super) struct Part {
     pub(super) validator: Option<Revision>,
 }
 
-impl Part {
-    fn body(self, client: Client, url: Url, answer: Response) -> Body {
-        let Part { start, total, length, validator } = self;
-        let reading = Reading { client, url, answer, length, received: 0 };
-        let stream = stream::unfold(Some(reading), |reading| async move {
-            match reading?.next().await {
-                Ok(Some((chunk, rest))) => Some((Ok(chunk), Some(rest))),
-                Ok(None) => None,
-                Err(error) => Some((Err(error), None)),
-            }
-        });
-        Body { start, total, validator, stream: stream.boxed() }
-    }
+/// The bytes of `answer`: `length` in all, if that is known, or an error.
+pub(super) fn reading(client: Client, url: Url, answer: Response, length: Option<u64>) -> Chunks {
+    let reading = Reading { client, url, answer, length, received: 0 };
+    let stream = stream::unfold(Some(reading), |reading| async move {
+        match reading?.next().await {
+            Ok(Some((chunk, rest))) => Some((Ok(chunk), Some(rest))),
+            Ok(None) => None,
+            Err(error) => Some((Err(error), None)),
+        }
+    });
+    stream.boxed()
 }
 
 struct Reading {

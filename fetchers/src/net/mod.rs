@@ -5,12 +5,13 @@ mod answer;
 mod download;
 #[cfg(debug_assertions)]
 pub(crate) mod fuzz;
+mod ranges;
 mod redirect;
 mod secret;
 mod settings;
 mod validators;
 
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, Response, StatusCode};
@@ -31,7 +32,9 @@ use crate::options::ConfigError;
 #[derive(Clone)]
 pub(crate) struct Client {
     http: reqwest::Client,
-    read_timeout: Duration,
+    settings: Arc<Settings>,
+    /// The same with connections that are used again, made when it is first needed.
+    kept_alive: Arc<OnceLock<reqwest::Client>>,
 }
 
 /// One request, before any redirect.
@@ -50,6 +53,25 @@ const REDIRECTS: usize = 10;
 impl Client {
     /// Builds a client. Nothing is connected yet.
     pub(crate) fn build(settings: Settings) -> Result<Client, ConfigError> {
+        // A fetcher keeps no memory: a connection ends with its body, also when that is dropped.
+        let http = Client::with(&settings, 0)?;
+        Ok(Client { http, settings: Arc::new(settings), kept_alive: Arc::default() })
+    }
+
+    /// The same client for the parts of one download, whose connections serve one part after the other: no more of them
+    /// are kept than there may be at once.
+    fn kept_alive(&self) -> Result<Client, ConfigError> {
+        let http = match self.kept_alive.get() {
+            Some(http) => http.clone(),
+            None => {
+                let http = Client::with(&self.settings, self.settings.plan.connections)?;
+                self.kept_alive.get_or_init(|| http).clone()
+            }
+        };
+        Ok(Client { http, ..self.clone() })
+    }
+
+    fn with(settings: &Settings, idle: usize) -> Result<reqwest::Client, ConfigError> {
         let mut builder = reqwest::Client::builder()
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())
@@ -57,21 +79,19 @@ impl Client {
             .referer(false)
             .connect_timeout(settings.connect_timeout)
             .read_timeout(settings.read_timeout)
-            .user_agent(settings.user_agent)
-            // A fetcher keeps no memory: a connection ends with its body, also when that is dropped.
-            .pool_max_idle_per_host(0);
+            .user_agent(&settings.user_agent)
+            .pool_max_idle_per_host(idle);
         if !settings.authorities.is_empty() {
-            builder = builder.tls_certs_merge(settings.authorities);
+            builder = builder.tls_certs_merge(settings.authorities.clone());
         }
-        builder = match settings.proxy {
+        builder = match &settings.proxy {
             None => builder,
             Some(ProxyChoice::Direct) => builder.no_proxy(),
-            Some(ProxyChoice::Through(proxy)) => builder.proxy(*proxy),
+            Some(ProxyChoice::Through(proxy)) => builder.proxy((**proxy).clone()),
         };
-        let http = builder.build().map_err(|error| {
+        builder.build().map_err(|error| {
             ConfigError::new(format!("the HTTP client cannot be made: {}", deepest(&error.without_url())))
-        })?;
-        Ok(Client { http, read_timeout: settings.read_timeout })
+        })
     }
 
     /// The client underneath, which follows no redirect.
@@ -112,7 +132,10 @@ impl Client {
             let late = if error.is_timeout() { " in time" } else { "" };
             (Kind::Unreachable, format!("no connection could be made{late}"))
         } else if error.is_timeout() {
-            (Kind::Unreachable, format!("nothing was received for {}", humantime::format_duration(self.read_timeout)))
+            (
+                Kind::Unreachable,
+                format!("nothing was received for {}", humantime::format_duration(self.settings.read_timeout)),
+            )
         } else if error.is_body() || error.is_decode() {
             (Kind::Incomplete, "the body broke off".to_owned())
         } else if error.is_builder() {

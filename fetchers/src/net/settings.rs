@@ -6,6 +6,7 @@ use reqwest::{Certificate, Proxy};
 use url::Url;
 
 use crate::options::{ConfigError, Known};
+use crate::parts::{self, Plan};
 
 /// How connections are made.
 #[derive(Clone)]
@@ -20,6 +21,10 @@ pub(crate) struct Settings {
     pub(crate) authorities: Vec<Certificate>,
     /// Which proxy; `None` as the environment says.
     pub(crate) proxy: Option<ProxyChoice>,
+    /// How a large object is read.
+    pub(crate) plan: Plan,
+    /// From how many bytes on it is read in parts.
+    pub(crate) parallel_from: u64,
 }
 
 /// A proxy that is configured, against what the environment says.
@@ -41,9 +46,17 @@ impl Settings {
             user_agent: user_agent.to_owned(),
             authorities: authorities(options)?,
             proxy: proxy(options)?,
+            plan: Plan::read(options, PART_SIZE)?,
+            parallel_from: parts::size(options, "parallel_from")?.unwrap_or(PARALLEL_FROM),
         })
     }
 }
+
+/// What a part is where nothing is configured. Those of three connections that wait for their turn come to 12 MiB.
+const PART_SIZE: u64 = 4 * 1024 * 1024;
+
+/// Below, one connection has it all before others are of any use.
+const PARALLEL_FROM: u64 = 16 * 1024 * 1024;
 
 /// A time longer than none.
 pub(crate) fn positive(options: Known<'_>, name: &str, default: u64) -> Result<Duration, ConfigError> {

@@ -1,5 +1,6 @@
 //! An object's bytes: the first part, what it shows, and the parts after it.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,27 +9,28 @@ use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::get_object::{GetObjectError, GetObjectOutput};
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, stream};
 use url::Url;
 
 use super::S3Fetcher;
 use super::error::{refusal, status};
 use super::mark::Mark;
-use super::parts::Parts;
 use super::requests::Requests;
 use super::settings::Settings;
 use crate::error::{FetchError, Kind};
 use crate::fetcher::{AssetName, Body, Release, Start};
 use crate::headers::ContentRange;
 use crate::options::grouped;
+use crate::parts::{Chunks, Parts, Ranges};
 
 /// One object that is being read, and all that a request for a part of it needs.
-pub(super) struct Object {
-    pub(super) settings: Settings,
+struct Object {
+    settings: Settings,
     requests: Requests,
     key: String,
-    pub(super) url: Url,
+    url: Url,
     /// The version that is configured.
     fixed: Option<String>,
     /// To ask for a version by name takes a permission of its own. Once it is missing, the ETag has to do.
@@ -112,7 +114,7 @@ impl Object {
         pin: &Mark,
         expected: &Expected,
     ) -> Result<Option<Body>, FetchError> {
-        let answer = match self.ask(Some((start.byte, self.settings.part_size)), pin).await {
+        let answer = match self.ask(Some((start.byte, self.settings.plan.part_size)), pin).await {
             Ok(answer) => answer,
             // Replaced, shorter now, or a version that is gone.
             Err(error) if matches!(status(&error), Some(404 | 412 | 416)) => return Ok(None),
@@ -128,7 +130,7 @@ impl Object {
     /// The object from its first byte.
     async fn begin(self: &Arc<Object>, expected: &Expected) -> Result<Body, FetchError> {
         if expected.size != Some(0) {
-            match self.ask(Some((0, self.settings.part_size)), &expected.mark).await {
+            match self.ask(Some((0, self.settings.plan.part_size)), &expected.mark).await {
                 Ok(answer) => {
                     return match self.read(answer)? {
                         Answer::Whole(answer) => self.whole(answer, expected),
@@ -204,7 +206,8 @@ impl Object {
         let seen = mark_of(&answer);
         let total = range.total.ok_or_else(|| self.incomplete("sends a part and does not say of how much"))?;
         expected.check(&self.url, &seen, Some(total))?;
-        let length = self.exactly(&answer, range, start, total)?;
+        let end = start.saturating_add(self.settings.plan.part_size).min(total);
+        let length = self.exactly(&answer, range, start..end)?;
         let next = start + length;
         if next < total && !seen.pins() {
             return Err(self.incomplete("comes in parts and shows no ETag that holds them together"));
@@ -212,37 +215,27 @@ impl Object {
         let validator = seen.pins().then(|| seen.revision());
         let first = counted(self.settings.clone(), self.url.clone(), answer.body, Some(length));
         let pin = Mark { version: seen.version.clone().or_else(|| expected.mark.version.clone()), ..seen };
-        let stream = Parts::new(Arc::clone(self), pin, first, next, total).boxed();
+        let plan = self.settings.plan;
+        let pinned = Arc::new(Pinned { object: Arc::clone(self), pin, total });
+        let stream = Parts::new(pinned, &plan, first, start..next, total).boxed();
         Ok(Body { start, total: Some(total), validator, stream })
     }
 
-    /// The length of a part that is to begin at `first`, if its head says just that.
-    fn exactly(
-        &self,
-        answer: &GetObjectOutput,
-        range: ContentRange,
-        first: u64,
-        total: u64,
-    ) -> Result<u64, FetchError> {
-        let end = first.saturating_add(self.settings.part_size).min(total);
-        if range.first != first || range.last != end - 1 {
+    /// The length of the part `wanted`, if the head says just that.
+    fn exactly(&self, answer: &GetObjectOutput, range: ContentRange, wanted: Range<u64>) -> Result<u64, FetchError> {
+        if range.first != wanted.start || range.last != wanted.end - 1 {
             return Err(self.incomplete("sends another part than the one asked for"));
         }
-        let length = end - first;
+        let length = wanted.end - wanted.start;
         if answer.content_length().is_some_and(|announced| u64::try_from(announced) != Ok(length)) {
             return Err(self.incomplete("sends a part of another length than it says"));
         }
         Ok(length)
     }
 
-    /// The part of the object from `first` on: of the very state that `pin` and `total` show.
-    pub(super) async fn part(
-        self: Arc<Object>,
-        first: u64,
-        total: u64,
-        pin: Arc<Mark>,
-    ) -> Result<BoxStream<'static, Result<Bytes, FetchError>>, FetchError> {
-        let answer = match self.ask(Some((first, self.settings.part_size)), &pin).await {
+    /// The part `wanted` of the object: of the very state that `pin` and `total` show.
+    async fn part(&self, wanted: Range<u64>, total: u64, pin: &Mark) -> Result<Chunks, FetchError> {
+        let answer = match self.ask(Some((wanted.start, self.settings.plan.part_size)), pin).await {
             Ok(answer) => answer,
             Err(error) => {
                 return Err(match status(&error) {
@@ -251,7 +244,7 @@ impl Object {
                 });
             }
         };
-        if mark_of(&answer).moved_from(&pin) {
+        if mark_of(&answer).moved_from(pin) {
             return Err(changed(&self.url, "while it was read"));
         }
         match self.read(answer)? {
@@ -260,7 +253,7 @@ impl Object {
                 Err(changed(&self.url, "while it was read"))
             }
             Answer::Part(answer, range) => {
-                let length = self.exactly(&answer, range, first, total)?;
+                let length = self.exactly(&answer, range, wanted)?;
                 Ok(counted(self.settings.clone(), self.url.clone(), answer.body, Some(length)))
             }
         }
@@ -268,6 +261,19 @@ impl Object {
 
     fn incomplete(&self, detail: &str) -> FetchError {
         FetchError::new(Kind::Incomplete, &self.url, detail)
+    }
+}
+
+/// An object in the state that its first part has shown.
+struct Pinned {
+    object: Arc<Object>,
+    pin: Mark,
+    total: u64,
+}
+
+impl Ranges for Pinned {
+    fn part(self: Arc<Self>, range: Range<u64>) -> BoxFuture<'static, Result<Chunks, FetchError>> {
+        async move { self.object.part(range, self.total, &self.pin).await }.boxed()
     }
 }
 

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::secrets::{CustomerKey, Keys};
 use crate::options::{ConfigError, Known, Options};
+use crate::parts::Plan;
 use crate::redact::redact;
 
 /// The options an S3 source takes.
@@ -59,10 +60,8 @@ pub struct Settings {
     pub(crate) customer_key: Option<CustomerKey>,
     /// Whether the SDK compares checksums wherever a server sends them.
     pub(crate) validates: bool,
-    /// Requests at the same time for one download.
-    pub(crate) connections: usize,
-    /// Bytes asked for with one request.
-    pub(crate) part_size: u64,
+    /// How an object is read in parts.
+    pub(crate) plan: Plan,
     /// For name, connection and TLS.
     pub(crate) connect_timeout: Duration,
     /// The longest silence while an answer or its body is awaited.
@@ -104,11 +103,7 @@ impl Settings {
             return Err(ConfigError::new("`unsigned` is set beside credentials")
                 .hint("leave out `unsigned`, or the keys and the profile"));
         }
-        let (connections, part_size) = (connections(options)?, part_size(options)?);
-        if part_size.saturating_mul(connections as u64) > MOST_IN_MEMORY {
-            return Err(ConfigError::new("`part_size` times `connections` is more than 256 MiB, all of it memory")
-                .hint("make one of them smaller"));
-        }
+        let plan = Plan::read(options, PART_SIZE)?;
         let endpoint = endpoint(options)?;
         let customer_key = CustomerKey::read(options)?;
         if customer_key.is_some() && endpoint.as_ref().is_some_and(|endpoint| endpoint.scheme() == "http") {
@@ -129,8 +124,7 @@ impl Settings {
             keys,
             customer_key,
             validates: validates(options)?,
-            connections,
-            part_size,
+            plan,
             connect_timeout: positive(options, "connect_timeout", 10)?,
             read_timeout: positive(options, "read_timeout", 30)?,
             timeout: positive(options, "timeout", 30)?,
@@ -174,8 +168,7 @@ impl fmt::Debug for Settings {
             .field("profile", &self.profile)
             .field("keys", &self.keys)
             .field("customer_key", &self.customer_key)
-            .field("connections", &self.connections)
-            .field("part_size", &self.part_size)
+            .field("plan", &self.plan)
             .field("timeout", &self.timeout)
             .finish_non_exhaustive()
     }
@@ -257,38 +250,9 @@ fn validates(options: Known<'_>) -> Result<bool, ConfigError> {
     }
 }
 
-fn connections(options: Known<'_>) -> Result<usize, ConfigError> {
-    match options.one("connections")? {
-        None => Ok(4),
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|count| (1..=16).contains(count))
-            .ok_or_else(|| ConfigError::new("the option `connections` is not a number from 1 to 16")),
-    }
-}
-
-/// The smallest and the largest part: below, requests cost more than bytes; above, memory does.
-const PART_SIZES: std::ops::RangeInclusive<u64> = 64 * 1024..=64 * 1024 * 1024;
-
 /// What a part is where nothing is configured. Four of them and a client come to less than 48 MiB,
 /// whatever the reader's pace.
 const PART_SIZE: u64 = 4 * 1024 * 1024;
-
-/// What the parts of a download may take together, in bytes: a worker has 1 GiB for everything.
-const MOST_IN_MEMORY: u64 = 256 * 1024 * 1024;
-
-fn part_size(options: Known<'_>) -> Result<u64, ConfigError> {
-    let Some(text) = options.one("part_size")? else { return Ok(PART_SIZE) };
-    let (number, unit) = match text.strip_suffix("MiB") {
-        Some(number) => (number, 1024 * 1024),
-        None => (text.strip_suffix("KiB").unwrap_or_default(), 1024),
-    };
-    let size = number.trim().parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    size.filter(|size| PART_SIZES.contains(size)).ok_or_else(|| {
-        ConfigError::new("the option `part_size` is not a size from 64 KiB to 64 MiB").hint("write it as `8MiB`")
-    })
-}
 
 fn flag(options: Known<'_>, name: &str) -> Result<Option<bool>, ConfigError> {
     match options.one(name)? {

@@ -3,8 +3,10 @@
 // A test may stop at anything unexpected, its helpers too.
 #![allow(clippy::unwrap_used)]
 
+mod capped;
 mod open;
 mod options;
+mod parallel;
 mod poll;
 mod redirects;
 mod tls;

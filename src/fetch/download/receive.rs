@@ -120,7 +120,7 @@ impl Run<'_> {
                     continue;
                 }
                 handed = true;
-                if let Err(failure) = self.hand_over(&sink, std::mem::take(&mut batch)).await {
+                if let Err(failure) = self.hand_over(&sink, std::mem::replace(&mut batch, sink.batch())).await {
                     broken = Some(failure);
                     break;
                 }
