@@ -86,7 +86,7 @@ fn a_halt_is_shown_with_the_command_that_acknowledges_it() {
 #[test]
 fn a_key_is_made_only_for_a_bucket_that_is_there() {
     let shell = Shell::new();
-    let nowhere = shell.server.source("fleet").to_string().replacen("s3://", "s3://not-", 1);
+    let nowhere = shell.server.source_in("not-there", "fleet").to_string();
     let make = ["init", "--product", "web", "--make-key", "--no-password", "--store", &nowhere];
     let keys = ["--rollout-key", "new.key", "--public-key", "new.pub"];
     let text = shell.bad(&[&make[..], &keys].concat(), 30, "source.not_found");
