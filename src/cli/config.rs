@@ -81,11 +81,21 @@ pub(super) fn check(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reporte
     let listen = settings.list("listen");
     let on = if listen.is_empty() { String::new() } else { format!(", listening on {}", listen.join(" and ")) };
     out.line(format!("  runs      {} as {}{on}", words.join(" "), place.product));
+    let is_fleet = config.source.as_ref().is_some_and(|source| source.fleet.is_some());
     match (&source, &config.source) {
         (Some(url), Some(Source { trust, .. })) => {
             let keys = keys.as_ref();
             let every = units::show_duration(config.schedule.interval);
-            out.line(format!("  asks      {url} every {every} for {} releases", config.policy.channel));
+            if is_fleet {
+                // The setting looks as if it counted, and somebody would wait for it to.
+                out.line(format!(
+                    "  asks      {url} for {} releases, as often as the rollout's signed state says",
+                    config.policy.channel
+                ));
+                out.line(format!("            (`interval`, {every}, counts only until there is one)"));
+            } else {
+                out.line(format!("  asks      {url} every {every} for {} releases", config.policy.channel));
+            }
             out.line(format!("  believes  {}", believes(trust, keys)));
         }
         _ => out.line("  asks      nobody: nothing is fetched, only supervised"),

@@ -153,7 +153,10 @@ fn text(status: &Status) -> Vec<String> {
     }
     if let Some(LastPass { at, outcome, message, error }) = &updates.last {
         let code = error.as_ref().map(|error| format!(" [{}]", error.code)).unwrap_or_default();
-        row("last pass", format!("{at} {outcome}: {message}{code}"));
+        // `held: …` says it already.
+        let said = message.starts_with(&format!("{}: ", outcome.replace('_', " ")));
+        let outcome = if said { String::new() } else { format!("{outcome}: ") };
+        row("last pass", format!("{at} {outcome}{message}{code}"));
         if let Some(hint) = error.as_ref().and_then(|error| error.hint.as_ref()) {
             row("", format!("hint: {hint}"));
         }

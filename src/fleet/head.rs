@@ -187,6 +187,11 @@ impl Head {
         Ok(file)
     }
 
+    /// What makes no sense about it, if anything does.
+    pub fn nonsense(&self) -> Option<String> {
+        self.check().err()
+    }
+
     /// What makes no sense about it.
     fn check(&self) -> Result<(), String> {
         let hex = |text: &str| text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));

@@ -8,7 +8,7 @@
 //! names, cohort, evidence ──▶ head (signed plan) ──▶ rollup ──▶ rule ──▶ host, steward
 //! ```
 //!
-//! `docs/fleet.md` says what it is for, `docs/design/0005-fleet.md` why it is so.
+//! `docs/fleet.md` says what it is for, `docs/design/0006-fleet.md` why it is so.
 
 pub mod bounds;
 pub mod caps;
@@ -31,6 +31,7 @@ pub mod steward;
 pub mod store;
 pub mod tally;
 pub mod times;
+pub mod why;
 
 pub use caps::{Caps, Feature};
 pub use cohort::HostId;

@@ -60,6 +60,9 @@ pub enum PublishError {
     /// The secret key is encrypted and no password was given.
     #[error("the secret key `{}` needs its password", .0.display())]
     PasswordNeeded(PathBuf),
+    /// The file is the public half of a pair.
+    #[error("`{}` is a public key, and a secret one is needed to sign", .0.display())]
+    PublicKey(PathBuf),
     /// The file is no secret key, or the password is not its own.
     #[error("cannot use the secret key `{}`: {why}", path.display())]
     Key {
@@ -122,7 +125,7 @@ impl Failure for PublishError {
             PublishError::Public { .. } => "publish.public",
             PublishError::Locked(_) => "publish.locked",
             PublishError::PasswordNeeded(_) => "key.password_needed",
-            PublishError::Key { .. } => "key.unusable",
+            PublishError::PublicKey(_) | PublishError::Key { .. } => "key.unusable",
             PublishError::Usage(_) => "publish.usage",
             PublishError::Republished { .. } => "publish.republished",
             PublishError::Unpack { .. } => "publish.unpack",
@@ -155,6 +158,10 @@ impl Failure for PublishError {
             PublishError::PasswordNeeded(_) => Some("set `FETCHD_KEY_PASSWORD`, or run this on a terminal".into()),
             PublishError::Republished { .. } => Some("publish the new bytes as a new version".into()),
             PublishError::Public { .. } => Some("publish all of them as a new version".into()),
+            PublishError::PublicKey(path) => {
+                let secret = path.with_extension("key");
+                Some(format!("its secret half is in another file, perhaps `{}`", secret.display()))
+            }
             PublishError::Key { .. } => {
                 Some("give a file that `fetchd keygen` or `minisign -G` made, and its own password".into())
             }

@@ -34,8 +34,7 @@ impl SigningKey {
     /// Fails with [`PublishError::PasswordNeeded`] if it is encrypted and `password` is `None`. An
     /// unencrypted key ignores the password.
     pub fn load(path: &Path, password: Option<String>) -> Result<SigningKey, PublishError> {
-        let text = fs::read_to_string(path).map_err(PublishError::io("read", path))?;
-        let boxed = SecretKeyBox::from(text);
+        let boxed = boxed(path)?;
         let secret = match (is_encrypted(&boxed), password) {
             (false, _) => unencrypted(boxed, path)?,
             (true, Some(password)) => boxed.into_secret_key(Some(password)).map_err(unusable(path))?,
@@ -47,8 +46,7 @@ impl SigningKey {
 
     /// Whether the file holds an encrypted key, so that its password has to be asked for.
     pub fn needs_password(path: &Path) -> Result<bool, PublishError> {
-        let text = fs::read_to_string(path).map_err(PublishError::io("read", path))?;
-        Ok(is_encrypted(&SecretKeyBox::from(text)))
+        Ok(is_encrypted(&boxed(path)?))
     }
 
     fn of(pair: KeyPair, path: &Path) -> Result<SigningKey, PublishError> {
@@ -155,7 +153,8 @@ pub fn keygen_at(
         replace(public, 0o644, key.to_file().as_bytes())?;
     } else {
         create_once(secret, 0o600, boxed.as_bytes())?;
-        create_once(public, 0o644, key.to_file().as_bytes())?;
+        // Half a pair would be in the way of the next try.
+        create_once(public, 0o644, key.to_file().as_bytes()).inspect_err(|_| drop(fs::remove_file(secret)))?;
     }
     Ok(KeyFiles { secret: secret.to_owned(), public: public.to_owned(), key })
 }
@@ -181,6 +180,15 @@ fn unencrypted(boxed: SecretKeyBox, path: &Path) -> Result<SecretKey, PublishErr
 const SECRET_AT: usize = 62;
 const CHECKSUM_AT: usize = SECRET_AT + 64;
 const KEY_BYTES: usize = CHECKSUM_AT + 32;
+
+/// What is in the file. The public half of a pair lies beside the secret one, and is easily taken for it.
+fn boxed(path: &Path) -> Result<SecretKeyBox, PublishError> {
+    let text = fs::read_to_string(path).map_err(PublishError::io("read", path))?;
+    if PublicKey::parse(&text).is_ok() {
+        return Err(PublishError::PublicKey(path.to_owned()));
+    }
+    Ok(SecretKeyBox::from(text))
+}
 
 /// Whether the bytes after the algorithm name a way to derive a key from a password.
 fn is_encrypted(boxed: &SecretKeyBox) -> bool {

@@ -1,6 +1,6 @@
 //! What an operator changes about a rollout: from one signed state to the next.
 
-use super::{Desk, Found, RolloutError};
+use super::{Desk, Found, RolloutError, seen};
 use crate::clock::Timestamp;
 use crate::fleet::bounds;
 use crate::fleet::cohort::HostId;
@@ -53,6 +53,7 @@ impl Change {
             Change::Pause => return Err(RolloutError::phase("the rollout is paused already", "nothing is to be done")),
             Change::Resume { ack, exclude } => resume(desk, &mut head, ack.as_deref(), exclude)?,
             Change::Promote => {
+                goes_on_now(desk, &head)?;
                 let rollup = desk.rollup(&head)?;
                 let next = hasten(&mut head, rollup.as_ref(), desk.now())?;
                 let step = step_mut(&mut head, next);
@@ -60,6 +61,7 @@ impl Change {
                 head.promoted = Some(next);
             }
             Change::SkipStep => {
+                goes_on_now(desk, &head)?;
                 let rollup = desk.rollup(&head)?;
                 hasten(&mut head, rollup.as_ref(), desk.now())?;
             }
@@ -80,7 +82,7 @@ impl Change {
                 let before = head.pins.len();
                 head.pins.retain(|pin| !same(&pin.host, host));
                 if head.pins.len() == before {
-                    return Err(RolloutError::phase(format!("`{host}` is not pinned"), "nothing is to be done"));
+                    return Err(RolloutError::phase(format!("`{host}` is not pinned"), pinned(&head, host)));
                 }
             }
             Change::Retry => {
@@ -100,6 +102,16 @@ fn same(a: &str, b: &str) -> bool {
     a == b || is_host(a, id(b), Some(b))
 }
 
+/// What can be done by somebody who has named a host that is not pinned.
+fn pinned(head: &Head, asked: &str) -> String {
+    let hosts: Vec<&str> = head.pins.iter().map(|pin| pin.host.as_str()).collect();
+    match seen::nearest(asked, hosts.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if hosts.is_empty() => "no host is".to_owned(),
+        None => format!("these are: {}", hosts.into_iter().take(20).collect::<Vec<_>>().join(", ")),
+    }
+}
+
 fn goes_on(head: &Head) -> Result<(), RolloutError> {
     match head.state {
         Phase::Aborted => Err(RolloutError::phase(
@@ -112,6 +124,18 @@ fn goes_on(head: &Head) -> Result<(), RolloutError> {
         )),
         Phase::Running | Phase::Paused | Phase::Halted => Ok(()),
     }
+}
+
+/// A step that is opened while nobody may start would open for all of its hosts at the moment of the resume.
+fn goes_on_now(desk: &mut Desk<'_>, head: &Head) -> Result<(), RolloutError> {
+    if let Some(halted) = desk.halted(head)? {
+        return Err(RolloutError::Latched { key: halted.key, sha256: halted.sha256.to_string() });
+    }
+    if head.state == Phase::Running {
+        return Ok(());
+    }
+    let hint = "let it go on first (`fetchd fleet resume`), and open the step then";
+    Err(RolloutError::phase("the rollout is paused: a step that is opened now would let nobody start", hint))
 }
 
 fn resume(desk: &mut Desk<'_>, head: &mut Head, ack: Option<&str>, exclude: &[HostId]) -> Result<(), RolloutError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fetchd_fetchers::{Release as Offered, Revision};
 use semver::Version;
 
-use super::RolloutError;
+use super::{RolloutError, releases};
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
 use crate::fleet::Caps;
@@ -210,6 +210,26 @@ impl<'a> Desk<'a> {
         Ok(found.and_then(|(body, _)| serde_json::from_slice(&body).ok()))
     }
 
+    /// The manifest of a release, whoever has signed it.
+    ///
+    /// Fails with `fleet.no_release`, and names the one that was probably meant.
+    pub fn lies_there(&mut self, release: &str) -> Result<Vec<u8>, RolloutError> {
+        if !head::is_release(release) {
+            return Err(RolloutError::asked(
+                format!("`{release}` cannot be a release"),
+                "`fetchd fleet releases` lists those that are there",
+            ));
+        }
+        let key = self.names.manifest(release);
+        match self.get(&key, MANIFEST)? {
+            Some((file, _)) => Ok(file),
+            None => {
+                let near = releases::near(self, release)?;
+                Err(RolloutError::NoRelease { release: release.to_owned(), key, near })
+            }
+        }
+    }
+
     /// What the manifest of a release says of it.
     ///
     /// Fails with `fleet.no_release`, `fleet.usage` if no key of releases is known or the release has no bounds, and as
@@ -219,16 +239,7 @@ impl<'a> Desk<'a> {
             let hint = "give the public key of releases: `--key release.pub`";
             return Err(RolloutError::asked("it is not known who may sign releases", hint));
         };
-        if !head::is_release(release) {
-            return Err(RolloutError::asked(
-                format!("`{release}` cannot be a release"),
-                "`fetchd fleet publish` named it",
-            ));
-        }
-        let key = self.names.manifest(release);
-        let Some((file, _)) = self.get(&key, MANIFEST)? else {
-            return Err(RolloutError::NoRelease { release: release.to_owned(), key });
-        };
+        let file = self.lies_there(release)?;
         let expect = Expect {
             product: self.names.product().to_owned(),
             channel: self.names.channel().to_owned(),

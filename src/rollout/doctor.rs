@@ -74,6 +74,7 @@ impl Found {
 ///
 /// Fails with `fleet.doctor` (30) if the store cannot be asked at all, or stops answering. Takes some hundred requests.
 pub async fn examine(carrier: &Carrier, now: Timestamp) -> Result<Diagnosis, Refused> {
+    is_there(carrier).await?;
     let nonce = nonce()?;
     let probe = Probe::new(carrier, &nonce);
     let tried = probe.all(now).await;
@@ -106,6 +107,21 @@ pub async fn examine(carrier: &Carrier, now: Timestamp) -> Result<Diagnosis, Ref
     };
     let store = carrier.bucket().url_of(&carrier.prefix()).to_string();
     Ok(Diagnosis { store, caps, checks, left })
+}
+
+/// Fails unless the bucket is there: some servers make one for whoever writes to it, and one that is only mistyped would be
+/// examined, found good, and stay.
+async fn is_there(carrier: &Carrier) -> Result<(), Refused> {
+    let first = Request::List { prefix: carrier.names().caps(), after: None, limit: 1 };
+    match carrier.carry(first).await.what {
+        What::Failed(trouble) if trouble.code == "source.not_found" => {
+            let message = format!("there is no bucket at `{}`", carrier.bucket().url_of(&carrier.prefix()));
+            let hint = "make it first, or correct its name; nothing was written";
+            Err(Refused::new("fleet.doctor", Exit::Unreachable, message).hint(hint))
+        }
+        What::Failed(trouble) => Err(failed("the bucket cannot be listed", &trouble)),
+        _ => Ok(()),
+    }
 }
 
 /// Writes what was found out to `caps.json`.

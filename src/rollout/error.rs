@@ -1,5 +1,6 @@
 //! Why an operator's change was not made.
 
+use super::view::Halted;
 use crate::failure::{Exit, Failure};
 use crate::fleet::store::Trouble;
 use crate::publish::PublishError;
@@ -28,6 +29,16 @@ pub enum RolloutError {
         release: String,
         /// Where its manifest would be.
         key: String,
+        /// One that is there, and was probably meant.
+        near: Option<String>,
+    },
+    /// What was named is nobody that was ever seen.
+    #[error("{message}")]
+    Unseen {
+        /// What.
+        message: String,
+        /// What was probably meant.
+        hint: String,
     },
     /// Somebody else has changed the rollout since it was read.
     #[error("the rollout was changed meanwhile: it was read as state {read}, and {now} is there now")]
@@ -112,6 +123,7 @@ impl Failure for RolloutError {
             RolloutError::Publish(error) => error.code(),
             RolloutError::NoRollout { .. } => "fleet.no_rollout",
             RolloutError::NoRelease { .. } => "fleet.no_release",
+            RolloutError::Unseen { .. } => "fleet.unseen",
             RolloutError::Changed { .. } => "fleet.changed_meanwhile",
             RolloutError::Store { .. } => "fleet.store",
             RolloutError::Unconfirmed { .. } => "fleet.unconfirmed",
@@ -133,6 +145,7 @@ impl Failure for RolloutError {
             RolloutError::NotAWayBack { .. } => Exit::Trust,
             RolloutError::NoRollout { .. }
             | RolloutError::NoRelease { .. }
+            | RolloutError::Unseen { .. }
             | RolloutError::Phase { .. }
             | RolloutError::Asked { .. } => Exit::Usage,
         }
@@ -142,8 +155,14 @@ impl Failure for RolloutError {
         match self {
             RolloutError::Refused(refused) => refused.hint(),
             RolloutError::Publish(error) => error.hint(),
-            RolloutError::NoRollout { .. } => Some("`fetchd fleet start` makes one".to_owned()),
-            RolloutError::NoRelease { .. } => Some("`fetchd fleet publish` puts it there".to_owned()),
+            RolloutError::NoRollout { .. } => Some(
+                "`fetchd fleet start` begins one; store, product and channel must be those that it was begun with"
+                    .to_owned(),
+            ),
+            RolloutError::NoRelease { near: Some(near), .. } => Some(format!("did you mean `{near}`?")),
+            RolloutError::NoRelease { .. } => {
+                Some("`fetchd fleet releases` lists those that are there; `fetchd fleet publish` adds one".to_owned())
+            }
             RolloutError::Changed { .. } => {
                 Some("look at what is there (`fetchd fleet status`) and run this again if it is still right".to_owned())
             }
@@ -153,7 +172,7 @@ impl Failure for RolloutError {
             }
             RolloutError::Latched { sha256, .. } => Some(format!(
                 "find out why (`fetchd fleet hosts --state bad`), then name it: `fetchd fleet resume --ack {}`",
-                &sha256[..12.min(sha256.len())]
+                Halted::short(sha256)
             )),
             RolloutError::OtherLatch { .. } => {
                 Some("`fetchd fleet status` shows the halt; look at it before it is acknowledged".to_owned())
@@ -162,7 +181,9 @@ impl Failure for RolloutError {
                 "the offline key says what may go back to what: publish a release with `--rollback-to VERSION`"
                     .to_owned(),
             ),
-            RolloutError::Phase { hint, .. } | RolloutError::Asked { hint, .. } => Some(hint.clone()),
+            RolloutError::Phase { hint, .. } | RolloutError::Asked { hint, .. } | RolloutError::Unseen { hint, .. } => {
+                Some(hint.clone())
+            }
         }
     }
 }

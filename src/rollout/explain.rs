@@ -6,11 +6,12 @@ use serde::Serialize;
 
 use super::effect::{earliest, word};
 use super::hosts::{self, Host};
-use super::{Desk, RolloutError};
+use super::{Desk, RolloutError, seen};
 use crate::clock::Timestamp;
 use crate::fleet::cohort::HostId;
 use crate::fleet::evidence::Place;
 use crate::fleet::head::Head;
+use crate::fleet::lease;
 use crate::fleet::plan::{Phase, is_host};
 use crate::fleet::rollup::Rollup;
 use crate::fleet::rule::{self, NotPassed};
@@ -27,6 +28,10 @@ pub struct Explained {
     pub name: Option<String>,
     /// Whether its labels are known.
     pub inventory: bool,
+    /// Whether it has ever said anything in this bucket. One that is still to come is explained by its name alone.
+    pub seen: bool,
+    /// Which host was probably meant, if this one was never seen.
+    pub near: Option<String>,
     /// Its ring and its step, from 1.
     pub ring: Option<String>,
     /// Its step in the ring, from 1.
@@ -87,6 +92,9 @@ pub fn explain(desk: &mut Desk<'_>, head: &Head, asked: &str) -> Result<Explaine
     let earliest = opens.zip(ramp).map(|(opens, wait)| Timestamp(opens.0.saturating_add(wait)));
     let reported = hosts::host(desk, head, host)?;
 
+    let seen = said.is_some() || reported.is_some() || seen::is_seen(desk, asked)?;
+    let near = if seen { None } else { seen::nearest(asked, seen::names(desk)?.iter().map(String::as_str)) };
+
     let mut blocks = Vec::new();
     let mut block = |what, why: String| blocks.push(Block { what, why });
     match reported.as_ref().map(|said| said.state) {
@@ -135,6 +143,8 @@ pub fn explain(desk: &mut Desk<'_>, head: &Head, asked: &str) -> Result<Explaine
         host,
         name,
         inventory: said.is_some(),
+        seen,
+        near,
         ring: turn.map(|turn| head.rings[usize::from(turn.place.ring)].name.clone()),
         step: turn.map(|turn| turn.place.step + 1),
         position: host.position(&head.salt),
@@ -154,10 +164,11 @@ fn leases(
     now: Timestamp,
     blocks: &mut Vec<Block>,
 ) -> Result<(), RolloutError> {
-    let mut group = group.to_owned();
-    for (key, value) in labels {
-        group = group.replace(&format!("{{{key}}}"), value);
-    }
+    let Some(group) = lease::group(group, labels) else {
+        let why = format!("`{group}` is no name of a group with the labels of this host");
+        blocks.push(Block { what: "lease", why });
+        return Ok(());
+    };
     let mut held = Vec::new();
     for slot in 0..slots.min(64) {
         let said = desk.inventory(&desk.names.lease(&group, slot))?;

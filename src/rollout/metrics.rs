@@ -1,6 +1,7 @@
 //! A view as metrics, in Prometheus's text format.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use super::view::{Standing, View, Word};
 
@@ -23,7 +24,7 @@ const fn metric(name: &'static str, labels: &'static [&'static str], help: &'sta
 }
 
 /// Every metric, in the order of the text; `docs/fleet-page.md` has the same table.
-pub const METRICS: [Metric; 18] = [
+pub const METRICS: [Metric; 19] = [
     metric("fetchd_fleet_rollout_info", &["rollout", "release"], "Which release is rolled out; always 1."),
     metric("fetchd_fleet_state", &["state"], "1 for the state that the rollout is in, 0 for the others."),
     metric("fetchd_fleet_seq", &[], "The number of the signed state."),
@@ -37,6 +38,7 @@ pub const METRICS: [Metric; 18] = [
     metric("fetchd_fleet_step_expected_hosts", &["ring", "step"], "About how many hosts a step has of its own."),
     metric("fetchd_fleet_step_hosts", &["ring", "step", "state"], "Hosts of a step, by how far they are."),
     metric("fetchd_fleet_step_passed", &["ring", "step"], "1 once the next step may open."),
+    metric("fetchd_fleet_view_age_seconds", &[], "How long ago the bucket was looked at: it grows while it hangs."),
     metric("fetchd_fleet_rollup_age_seconds", &[], "How long ago the evidence was read that the figures rest on."),
     metric("fetchd_fleet_rollup_stale", &[], "1 if that is too long ago for anything to start."),
     metric("fetchd_fleet_stewards", &[], "Stewards that hold a lease now."),
@@ -44,13 +46,16 @@ pub const METRICS: [Metric; 18] = [
     metric("fetchd_fleet_cost_dollars", &["of"], "About what the requests cost, at the list prices of S3 Standard."),
 ];
 
-/// The text of a view.
-pub fn text(view: &View) -> String {
-    METRICS.iter().map(|metric| of(metric, view)).collect()
+/// The text of a view that was seen `age` ago.
+pub fn text(view: &View, age: Duration) -> String {
+    METRICS.iter().map(|metric| of(metric, view, age)).collect()
 }
 
-fn of(metric: &Metric, view: &View) -> String {
-    let samples = samples(metric.name, view);
+fn of(metric: &Metric, view: &View, age: Duration) -> String {
+    let samples = match metric.name {
+        "fetchd_fleet_view_age_seconds" => vec![(Vec::new(), age.as_secs().to_string())],
+        name => samples(name, view),
+    };
     if samples.is_empty() {
         return String::new();
     }
@@ -147,20 +152,21 @@ mod tests {
     fn every_metric_has_a_meaning_a_value_and_a_line_in_the_documentation() {
         let mut view = view();
         view.leases = vec![crate::rollout::view::Leases { group: "a\"\\\nb".to_owned(), used: 2, slots: None }];
-        let text = text(&view);
+        let text = text(&view, Duration::from_secs(7));
         let documented = include_str!("../../docs/fleet-page.md");
         for Metric { name, labels, .. } in METRICS {
             assert!(text.contains(&format!("# TYPE {name} gauge\n")), "{name}");
             assert!(text.contains(&format!("\n{name}{{product=\"app\",channel=\"stable\"")), "{name}");
             assert!(documented.contains(&format!("| `{name}` | {} |", labels.join(", "))), "{name} is not documented");
         }
+        assert!(text.contains("fetchd_fleet_view_age_seconds{product=\"app\",channel=\"stable\"} 7\n"));
         assert!(text.contains("fetchd_fleet_state{product=\"app\",channel=\"stable\",state=\"running\"} 1\n"));
         assert!(text.contains("fetchd_fleet_leases{product=\"app\",channel=\"stable\",group=\"a\\\"\\\\\\nb\"} 2\n"));
     }
 
     #[test]
     fn no_sample_comes_twice() {
-        let text = text(&view());
+        let text = text(&view(), Duration::ZERO);
         let samples: Vec<&str> = text
             .lines()
             .filter(|line| !line.starts_with('#'))

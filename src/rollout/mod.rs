@@ -15,12 +15,14 @@ mod error;
 pub mod explain;
 pub mod gc;
 pub mod hosts;
+pub mod list;
 pub mod metrics;
 pub mod page;
 mod plain;
 pub mod profile;
 mod proposal;
 pub mod releases;
+pub mod seen;
 #[cfg(feature = "hyper")]
 pub mod serve;
 mod start;

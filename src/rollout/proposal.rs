@@ -123,6 +123,11 @@ impl Proposal {
         after.seq = after.seq.max(last).saturating_add(1);
         after.nonce = nonce()?;
         after.valid_until = desk.now().max(after.t0).plus(good_for);
+        // What hosts would refuse is refused here, and is the fault of whoever asked for it.
+        if let Some(why) = after.nonsense() {
+            let hint = "look at the plan, and at what `--ring`, `--lease` and `--window` say";
+            return Err(RolloutError::asked(format!("no host would take this plan: {why}"), hint));
+        }
         after.payload()?;
         let old = before.as_ref().map(|before| &before.head);
         let rollup = match old.filter(|old| old.rollout == after.rollout) {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Desk, RolloutError};
+use super::{Desk, RolloutError, seen};
 use crate::trust::bundle::Bundle;
 use crate::trust::{KeySet, strict_json};
 
@@ -46,6 +46,19 @@ pub fn releases(desk: &mut Desk<'_>, keys: &KeySet) -> Result<Vec<Listed>, Rollo
     }
     found.sort_by_key(|listed| std::cmp::Reverse(listed.number));
     Ok(found)
+}
+
+/// The directory that is there and was probably meant: one of that version, else one whose name is written much alike.
+pub(super) fn near(desk: &mut Desk<'_>, asked: &str) -> Result<Option<String>, RolloutError> {
+    let prefix = desk.names.releases();
+    let keys = desk.keys(&prefix, 10_000)?;
+    let of = |(key, _): &(String, crate::clock::Timestamp)| {
+        key[prefix.len()..].strip_suffix("/manifest.json").map(str::to_owned)
+    };
+    let there: Vec<String> = keys.iter().filter_map(of).collect();
+    let version = format!("{asked}+");
+    let same = there.iter().rfind(|there| there.starts_with(&version)).cloned();
+    Ok(same.or_else(|| seen::nearest(asked, there.iter().map(String::as_str))))
 }
 
 fn read(bundle: &[u8], keys: &KeySet) -> Option<Value> {

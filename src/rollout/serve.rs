@@ -110,10 +110,11 @@ fn status(snapshot: &Snapshot) -> StatusCode {
     if snapshot.view.is_some() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
 }
 
-/// Figures that nobody has seen just now are none: a scraper is told so.
+/// Figures that nobody has seen just now are none: a scraper is told so. While the bucket says nothing at all, neither yes nor
+/// no, they are those that were seen last, and their age grows.
 fn measured(snapshot: &Snapshot) -> Response<Full<Bytes>> {
     match (&snapshot.view, &snapshot.trouble) {
-        (Some(view), None) => reply(StatusCode::OK, metrics::CONTENT_TYPE, metrics::text(view)),
+        (Some(view), None) => reply(StatusCode::OK, metrics::CONTENT_TYPE, metrics::text(view, snapshot.age())),
         (_, Some(trouble)) => {
             plain(StatusCode::SERVICE_UNAVAILABLE, format!("{} [{}]\n", trouble.message, trouble.code))
         }

@@ -1,5 +1,7 @@
 //! An operator at work, over a bucket in memory.
 
+mod asked;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::plain;
-use super::view::{Failing, Hosts, Ring, Step, View, Word};
+use super::view::{Failing, Halted, Hosts, Ring, Step, View, Word};
 use crate::clock::Timestamp;
 use crate::units::show_duration;
 
@@ -33,6 +33,7 @@ pub fn lines(view: &View) -> Vec<String> {
         row("HALTED", &format!("{}{at}{by}", halt.text));
         if let Some(sha256) = &halt.sha256 {
             row("", &format!("latch {sha256}"));
+            row("", &format!("go on all the same: fetchd fleet resume --ack {}", Halted::short(sha256)));
         }
     }
     row("next", &sentence(view));

@@ -118,6 +118,13 @@ impl Standing {
     }
 }
 
+impl Halted {
+    /// As many digits of a latch's digest as name it to people.
+    pub fn short(sha256: &str) -> &str {
+        sha256.get(..12).unwrap_or(sha256)
+    }
+}
+
 /// What stopped a rollout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Halted {

@@ -98,7 +98,7 @@ impl Nature<'_> {
     /// When it comes on, in seconds after the beginning; `None` = it is on all the time.
     pub(super) fn comes_back(self, number: u32) -> Option<u64> {
         let mut dice = Dice::of(self.seed, 2, u64::from(number));
-        dice.falls(self.case.offline).then(|| dice.below(2 * self.case.plan.length_s()))
+        dice.falls(self.case.offline).then(|| dice.below(2 * self.case.length_s()))
     }
 
     pub(super) fn clock(self, number: u32) -> i64 {

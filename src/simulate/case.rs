@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::fleet::plan::Step;
+use crate::fleet::plan::{Gate, PollHint, Step};
 use crate::trust::manifest::Bounds;
 
 /// One thing to be simulated.
@@ -18,6 +18,9 @@ pub struct Case {
     pub open_s: u64,
     /// The schedule.
     pub plan: Plan,
+    /// An operator's own, in its place.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own: Option<Box<Own>>,
     /// How the release is bad.
     pub bad: Badness,
     /// The share of hosts on which it is, from 0 to 1.
@@ -50,6 +53,18 @@ pub struct Case {
     pub artifact: u64,
     /// What happens to polls that change nothing.
     pub polls: Polls,
+}
+
+/// What is taken of a plan that an operator has written. Hosts of a simulation have neither names nor labels but their
+/// zone, so rings and windows are left out; nobody is there to promote a step, so one that waits for that opens as others do.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Own {
+    /// What it is called in a report.
+    pub name: String,
+    /// Its steps.
+    pub steps: Vec<Step>,
+    /// Its gate.
+    pub gate: Gate,
 }
 
 /// A named schedule.
@@ -140,6 +155,7 @@ impl Case {
             poll_s,
             open_s: poll_s.min(300),
             plan: Plan::Default,
+            own: None,
             bad: Badness::Instant,
             bad_share: 0.0,
             base_failures: 0.001,
@@ -169,6 +185,46 @@ impl Case {
     #[must_use]
     pub fn plan(self, plan: Plan) -> Case {
         Case { plan, ..self }
+    }
+
+    /// The same with an operator's own schedule, and how often it says that hosts ask.
+    #[must_use]
+    pub fn own(self, name: &str, steps: &[Step], gate: Gate, poll: PollHint) -> Case {
+        let step = |step: &Step| Step { not_before: None, manual: false, ..step.clone() };
+        let own = Own { name: name.to_owned(), steps: steps.iter().map(step).collect(), gate };
+        Case { own: Some(Box::new(own)), poll_s: poll.idle, open_s: poll.open, ..self }
+    }
+
+    /// What makes no sense about its plan, if anything does.
+    pub fn nonsense(&self) -> Option<String> {
+        super::script::head(self, 0).nonsense()
+    }
+
+    /// The steps of the rollout.
+    pub fn steps(&self) -> Vec<Step> {
+        self.own.as_ref().map_or_else(|| self.plan.steps(), |own| own.steps.clone())
+    }
+
+    /// The gate between them.
+    pub fn gate(&self) -> Gate {
+        let usual = Gate::for_hosts(u64::from(self.hosts));
+        match &self.own {
+            Some(own) => Gate { abs_bad: own.gate.abs_bad.max(usual.abs_bad), ..own.gate.clone() },
+            None => usual,
+        }
+    }
+
+    /// How long it takes by the schedule alone, in seconds.
+    pub fn length_s(&self) -> u64 {
+        self.steps().iter().map(|step| step.ramp_s + step.bake_s).sum()
+    }
+
+    /// Bounds of a release that may go this fast.
+    pub fn bounds(&self) -> Bounds {
+        match &self.own {
+            Some(_) => Bounds { min_steps: 1, min_total_s: 0, min_bake_s: 0, ..self.plan.bounds() },
+            None => self.plan.bounds(),
+        }
     }
 
     /// Whether the release itself is good: what stops it is a false alarm.

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::fleet::cohort::Shards;
 use crate::fleet::head::Head;
 use crate::fleet::names::Names;
-use crate::fleet::plan::{Gate, Lease, Match, OnHalt, Phase, PollHint, Ring, Supersede};
+use crate::fleet::plan::{Lease, Match, OnHalt, Phase, PollHint, Ring, Supersede};
 
 /// When the rollout begins.
 pub(super) const T0: Timestamp = Timestamp(1_800_000_000);
@@ -49,8 +49,8 @@ pub(super) fn head(case: &Case, seed: u64) -> Head {
         state: Phase::Running,
         t0: T0,
         rings: vec![ring],
-        steps: case.plan.steps(),
-        gate: Gate::for_hosts(hosts),
+        steps: case.steps(),
+        gate: case.gate(),
         on_halt: OnHalt::Hold,
         windows: Vec::new(),
         lease,

@@ -65,7 +65,7 @@ impl<'a> World<'a> {
         let nature = Nature { case, seed };
         let longer = if case.offline > 0.0 { 2 } else { 1 };
         let dead = case.stewards.dead_s.map_or(0, |_| 3600);
-        let horizon = script::T0.0 + longer * case.plan.length_s() + dead + 8 * 3600;
+        let horizon = script::T0.0 + longer * case.length_s() + dead + 8 * 3600;
         let tally = Tally::new(case, names.clone(), Timestamp(start), seed);
         tally.store().set(&names.head(), script::file(&script::old(case, seed)));
         let mut world = World {
@@ -378,7 +378,7 @@ fn learned(case: &Case, release: &str, runs_new: bool) -> Learned {
     let running = Running { release: None, version: version(runs_new), rollback_to: Vec::new() };
     Learned {
         version: version(new),
-        bounds: Some(case.plan.bounds()),
+        bounds: Some(case.bounds()),
         runs: new == runs_new,
         from_ok: true,
         running: Some(running),

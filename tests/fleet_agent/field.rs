@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::time::Duration;
@@ -53,6 +54,8 @@ pub(crate) struct Field {
     pub(crate) names: Names,
     pub(crate) offline: SigningKey,
     pub(crate) online: SigningKey,
+    /// The provisioned key set, where hosts have one instead of the offline key.
+    pub(crate) keys: Option<PathBuf>,
 }
 
 impl Field {
@@ -69,6 +72,7 @@ impl Field {
             names: Names::new("fleet", "app", "stable").unwrap(),
             offline: SigningKey::generate().unwrap(),
             online: SigningKey::generate().unwrap(),
+            keys: None,
         }
     }
 
@@ -173,12 +177,16 @@ impl Field {
             .args(command.split(' '))
             .args(["--product", "app", "--state-dir"])
             .arg(site.state_dir())
-            .args(["--source", &site.source(), "--key", &self.offline.public().to_string()])
+            .args(["--source", &site.source()])
             .args(["--fleet-key", &self.online.public().to_string(), "--fleet-host", name, "--fleet-prefetch", "0s"])
             .args(["--target-check", "off"])
             .args(more)
             .current_dir(site.path().join("srv"))
             .env_remove("RUST_LOG");
+        match &self.keys {
+            Some(keys) => fetchd.arg("--keys").arg(keys),
+            None => fetchd.args(["--key", &self.offline.public().to_string()]),
+        };
         for (option, values) in &self.options {
             for value in values {
                 fetchd.args(["--source-options", &format!("{option}={value}")]);

@@ -1,6 +1,7 @@
 //! What a stolen online key, a lying worker and a replayed head can do: delay.
 
-use fetchd::publish::SigningKey;
+use fetchd::publish::{SigningKey, key_file};
+use fetchd::trust::{KeyDocument, KeySet};
 use fetchd_stand_ins::s3::S3Server;
 
 use crate::field::{Field, Kind, plan};
@@ -85,4 +86,44 @@ fn a_worker_that_lies_can_delay_and_never_install() {
     assert!(field.evidence("r-1").is_empty());
     let mut fetchd = field.run(&site, "web-1", &[]);
     fetchd.wait_for_version("1.1.0");
+}
+
+/// The offline keys change: a host follows the key sets in its bucket, and believes from then on whom the newest names.
+#[test]
+fn a_host_follows_the_key_sets_in_its_bucket() {
+    let s3 = S3Server::start();
+    let root = SigningKey::generate().unwrap();
+    let mut field = Field::new(&s3);
+    let site = field.host();
+    let set = |version, release: &SigningKey| {
+        let role = |key: &SigningKey| KeySet::new(vec![key.public().clone()], 1).unwrap();
+        let (root_role, release) = (role(&root), role(release));
+        let document =
+            KeyDocument { product: "app".to_owned(), version, epoch: 0, expires: None, root: root_role, release };
+        key_file(&document, &[&root]).unwrap()
+    };
+    let provisioned = site.path().join("app.keys");
+    std::fs::write(&provisioned, set(1, &field.offline)).unwrap();
+    field.keys = Some(provisioned);
+    field.release("1.1.0", 1, Kind::Good, &[]);
+    field.head(1, "1.1.0", |_| {});
+    let mut fetchd = field.run(&site, "web-1", &[]);
+    fetchd.wait_for_version("1.1.0");
+
+    let next = SigningKey::generate().unwrap();
+    field.put(field.names.root(2), set(2, &next));
+    let left = std::mem::replace(&mut field.offline, next);
+    field.release("1.2.0", 2, Kind::Good, &[]);
+    field.head(2, "1.2.0", |head| head.rollout = "r-2".to_owned());
+    let status = fetchd.wait_for_version("1.2.0");
+    assert_eq!(status.updates.keys.unwrap().version, 2);
+    // Whoever has left signs nothing any more, also after a restart with the set that was provisioned.
+    field.offline = left;
+    field.release("1.3.0", 3, Kind::Good, &[]);
+    field.head(3, "1.3.0", |head| head.rollout = "r-3".to_owned());
+    wait_for_code(&mut fetchd, "signature.unknown_key");
+    drop(fetchd);
+    let mut fetchd = field.run(&site, "web-1", &[]);
+    wait_for_code(&mut fetchd, "signature.unknown_key");
+    fetchd.wait_for_version("1.2.0");
 }

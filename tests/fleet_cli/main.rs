@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "functions beside the tests fail as the tests do")]
 
 mod shell;
+mod slips;
 
 use serde_json::json;
 use shell::{Shell, WHO};

@@ -122,7 +122,7 @@ fn a_browser_sees_a_rollout_change_halt_and_end() {
 }
 
 #[test]
-fn whoever_has_the_token_pauses_a_rollout_and_sees_first_what_that_does() {
+fn whoever_has_the_token_steers_a_rollout_and_sees_first_what_that_does() {
     let fleet = Fleet::new();
     let served = fleet.serve(&["--rollout-key", fleet.secret.to_str().unwrap()]);
     let (plain, token) = served.url.split_once('#').unwrap();
@@ -156,6 +156,19 @@ fn whoever_has_the_token_pauses_a_rollout_and_sees_first_what_that_does() {
     assert_eq!(browser.value(offered), json!(["resume", "abort"]));
     let json: Value = serde_json::from_str(&output(&fleet, &["--json"])).unwrap();
     assert_eq!((&json["state"], &json["seq"]), (&json!("paused"), &json!(4)));
+    // It goes on, and is ended for ever: then nothing is left to be done.
+    for (change, effect, state, seq) in
+        [("resume", "paused → running", "running", 5), ("abort", "running → aborted", "aborted", 6)]
+    {
+        browser.value(&format!("document.querySelector('[data-change={change}]').click()"));
+        browser.wait_for("document.getElementById('confirm').open");
+        let shown = browser.value("document.getElementById('effect').textContent");
+        assert!(shown.as_str().unwrap().contains(effect), "{shown}");
+        browser.value("document.getElementById('yes').click()");
+        browser.wait_for(&format!("document.getElementById('state').innerText.includes('{state}')"));
+        browser.wait_for(&format!("document.getElementById('done').textContent.startsWith('Wrote state {seq} ')"));
+    }
+    assert_eq!(browser.value(offered), json!([]));
     assert_eq!(browser.complaints, Vec::<String>::new());
     assert_eq!(served.stop(), Some(0));
 }

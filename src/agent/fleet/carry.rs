@@ -186,7 +186,7 @@ impl Line {
         let alarm = shown.trouble.as_ref().filter(|_| shown.alarm).map(|code| code.as_str().to_owned());
         let now = Timestamp::now();
         if shown.seq != fleet.noted.0 {
-            let message = shown::sentence(&shown);
+            let message = shown::told(&shown);
             tracing::info!(event = "fleet.head", seq = shown.seq, "{message}");
             let rollout = shown.rollout.clone();
             self.note(

@@ -9,7 +9,9 @@ use super::Fleet;
 use crate::agent::outcome::Outcome;
 use crate::failure::{Exit, Reported};
 use crate::fleet::cohort::HostId;
+use crate::fleet::evidence::Code;
 use crate::fleet::host::{Shown, Word};
+use crate::fleet::why::why;
 
 /// The fleet's part of a status.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,7 +40,7 @@ impl Fleet {
             name: me.name.clone(),
             labels: me.labels.clone(),
             steward: me.volunteers,
-            says: sentence(&shown),
+            says: told(&shown),
             shown,
         }
     }
@@ -60,16 +62,16 @@ pub(super) fn outcome(shown: &Shown, version: Option<Version>, failure: Option<&
 
 /// Why nothing is taken; in the words of `failure`, if that is what the machine has the code of.
 pub(super) fn report(shown: &Shown, failure: Option<&Reported>) -> Reported {
-    let trouble = shown.trouble.as_ref().or(shown.code.as_ref()).map(|code| code.as_str().to_owned());
+    let trouble = code(shown).map(|code| code.as_str().to_owned());
     let code = trouble.unwrap_or_else(|| format!("fleet.{}", word(shown.word)));
     if let Some(failure) = failure.filter(|failure| failure.code == code) {
-        return Reported { message: format!("{}: {}", sentence(shown), failure.message), ..failure.clone() };
+        return Reported { message: sentence(shown, Some(&failure.message)), ..failure.clone() };
     }
     let exit = match shown.word {
         Word::WaitsForStore => Exit::Unreachable,
         _ => exit(&code),
     };
-    Reported { exit, message: sentence(shown), hint: hint(shown, exit).map(str::to_owned), code }
+    Reported { exit, message: sentence(shown, words(shown)), hint: hint(shown, exit).map(str::to_owned), code }
 }
 
 /// A refused head is one that nobody believes, or one from the past; whatever else holds a host back is a matter of time.
@@ -113,14 +115,13 @@ fn hint(shown: &Shown, exit: Exit) -> Option<&'static str> {
 }
 
 /// One sentence for a person.
-pub(super) fn sentence(shown: &Shown) -> String {
+fn sentence(shown: &Shown, why: Option<&str>) -> String {
     let release = shown.release.as_deref().map_or_else(|| "the fleet".to_owned(), |release| format!("`{release}`"));
     let rollout = shown.rollout.as_deref().map(|rollout| format!(" of the rollout `{rollout}`")).unwrap_or_default();
     let at = shown.earliest.map(|at| format!(", not before {at}")).unwrap_or_default();
     let place = shown.place.map(|place| format!(" in ring {}, step {}", place.ring + 1, place.step + 1));
     let place = place.unwrap_or_default();
-    let code = shown.trouble.as_ref().or(shown.code.as_ref()).map(|code| format!(": {}", code.as_str()));
-    let code = code.unwrap_or_default();
+    let why = why.map(|words| format!(": {words}")).unwrap_or_default();
     let what = match shown.word {
         Word::Starting => "the head was not read yet".to_owned(),
         Word::UpToDate => "runs".to_owned(),
@@ -131,12 +132,73 @@ pub(super) fn sentence(shown: &Shown) -> String {
         Word::WaitsForStore => "waits for the bucket".to_owned(),
         Word::Preparing => format!("is being prepared{at}"),
         Word::Switching => "takes over now".to_owned(),
-        Word::Held => "is not taken".to_owned(),
-        Word::Halted => "has been halted".to_owned(),
+        Word::Held | Word::Halted => "is not taken".to_owned(),
     };
-    format!("{release}{rollout}: {what}{code}")
+    format!("{release}{rollout}: {what}{why}")
+}
+
+/// The same with the code in brackets, where nothing else shows it.
+pub(super) fn told(shown: &Shown) -> String {
+    let code = code(shown).map(|code| format!(" [{}]", code.as_str())).unwrap_or_default();
+    format!("{}{code}", sentence(shown, words(shown)))
+}
+
+fn words(shown: &Shown) -> Option<&'static str> {
+    code(shown).and_then(|code| why(code.as_str()))
+}
+
+/// What went wrong last, or what the host waits for.
+fn code(shown: &Shown) -> Option<&Code> {
+    shown.trouble.as_ref().or(shown.code.as_ref())
 }
 
 fn word(word: Word) -> String {
     serde_json::to_value(word).ok().and_then(|word| word.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Timestamp;
+
+    fn held(word: Word, code: Option<&str>) -> Shown {
+        Shown {
+            word,
+            code: code.map(Code::new),
+            rollout: Some("r-1".to_owned()),
+            release: Some("1.1.0".to_owned()),
+            seq: 1,
+            place: None,
+            position: None,
+            earliest: None,
+            next: Timestamp(0),
+            clock_ahead_s: None,
+            clock_is_off: false,
+            trouble: None,
+            alarm: false,
+            unsent: 0,
+            slot: None,
+        }
+    }
+
+    #[test]
+    fn a_person_reads_words_and_finds_the_code_once() {
+        let shown = held(Word::Held, Some("head.absent"));
+        let said = report(&shown, None);
+        let text = "`1.1.0` of the rollout `r-1`: is not taken: \
+                    the signed state of the rollout is not in the bucket, or not any more";
+        assert_eq!((said.message.as_str(), said.code.as_str()), (text, "head.absent"));
+        assert_eq!(told(&shown), format!("{text} [head.absent]"));
+        assert!(told(&held(Word::Halted, Some("fleet.halted"))).ends_with("it went wrong [fleet.halted]"));
+        assert_eq!(told(&held(Word::UpToDate, None)), "`1.1.0` of the rollout `r-1`: runs");
+        // What the driver knows better is said in its words, and once.
+        let failure = Reported {
+            code: "signature.wrong".to_owned(),
+            exit: Exit::Trust,
+            message: "line 3 is cut off".to_owned(),
+            hint: None,
+        };
+        let said = report(&held(Word::Held, Some("signature.wrong")), Some(&failure));
+        assert_eq!(said.message, "`1.1.0` of the rollout `r-1`: is not taken: line 3 is cut off");
+    }
 }

@@ -15,7 +15,7 @@ pub(super) const VERBS: &[Verb] = &[
         name: "fleet",
         about: "Roll a release out in stages over a bucket",
         long: "Hosts, operators and stewards meet in a bucket and nowhere else: there is no server.",
-        example: "fetchd fleet doctor --store s3://fleet/web?region=eu-central-1",
+        example: "fetchd fleet doctor --store 's3://fleet/web?region=eu-central-1'",
         group: Some("Release"),
         json: false,
         also: &[],
@@ -26,7 +26,7 @@ pub(super) const VERBS: &[Verb] = &[
         long: "Tries below `probe/` what a fleet needs: writes that happen once, replacements under a condition, with \
                several writers at the same time; removes what it made; and writes `caps.json`. Many servers that speak S3 \
                take a condition and do not look at it: leases and a second operator are refused there.",
-        example: "fetchd fleet doctor --store s3://fleet/web?region=eu-central-1",
+        example: "fetchd fleet doctor --store 's3://fleet/web?region=eu-central-1'",
         group: None,
         json: true,
         also: &[],
@@ -132,6 +132,20 @@ pub(super) const VERBS: &[Verb] = &[
          programs, `/metrics` for Prometheus. The bucket is asked when somebody looks, and at most every 3 s however many \
          do. Ends on SIGTERM and SIGINT.",
         "fetchd fleet serve --product web --fleet-key rollout.pub",
+    ),
+    verb(
+        "fleet releases",
+        "List the releases in the bucket, newest first",
+        "What each may be rolled out as and back to, as its signed manifest says; with the key of releases. Those of \
+         another channel are left out.",
+        "fetchd fleet releases --product web --key release.pub --fleet-key rollout.pub",
+    ),
+    verb(
+        "fleet rollouts",
+        "List the rollouts, newest first: what is in force, and how the others ended",
+        "An ended one is `done` or `aborted`, as an operator said, or `replaced`: another was begun while it went on. Hosts \
+         are those that stewards counted last.",
+        "fetchd fleet rollouts --product web --fleet-key rollout.pub",
     ),
     verb(
         "fleet hosts",

@@ -7,7 +7,7 @@ use crate::cli::Out;
 use crate::failure::{Exit, Reported};
 use crate::fleet::HostId;
 use crate::fleet::plan::Pin;
-use crate::rollout::{Change, Proposal};
+use crate::rollout::{Change, Proposal, seen};
 
 pub(super) fn pause(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
     change("fleet pause", &Change::Pause, matches, out)
@@ -17,7 +17,14 @@ pub(super) fn resume(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Report
     let hosts = matches.get_many::<String>("exclude").unwrap_or_default();
     let exclude = hosts.map(|host| host.parse().unwrap_or_else(|_| HostId::named(host))).collect();
     let ack = matches.get_one::<String>("ack").cloned();
-    change("fleet resume", &Change::Resume { ack, exclude }, matches, out)
+    let change = Change::Resume { ack, exclude };
+    carry_out("fleet resume", matches, out, &|desk, good_for| {
+        let named = matches.get_many::<String>("exclude").unwrap_or_default();
+        for host in named.filter(|_| !matches.get_flag("unseen")) {
+            seen::host(desk, host)?;
+        }
+        Proposal::change(desk, &change, good_for)
+    })
 }
 
 pub(super) fn promote(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
@@ -38,7 +45,17 @@ pub(super) fn finish(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Report
 
 pub(super) fn pin(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
     let pin = Pin { host: host(matches), release: matches.get_one::<String>("pinned").cloned() };
-    change("fleet pin", &Change::Pin(pin), matches, out)
+    carry_out("fleet pin", matches, out, &|desk, good_for| {
+        desk.needed_head()?;
+        if !matches.get_flag("unseen") {
+            seen::host(desk, &pin.host)?;
+        }
+        // Hosts would look for it for ever.
+        if let Some(release) = &pin.release {
+            desk.lies_there(release)?;
+        }
+        Proposal::change(desk, &Change::Pin(pin.clone()), good_for)
+    })
 }
 
 pub(super) fn unpin(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {

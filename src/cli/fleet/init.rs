@@ -9,36 +9,33 @@ use super::open::names;
 use crate::cli::keys::public_keys;
 use crate::cli::release::{path, signing_key, word};
 use crate::cli::{Failed, Out, load, password};
-use crate::clock::Timestamp;
 use crate::failure::{Exit, Reported};
 use crate::fleet::Feature;
-use crate::fleet::store::{Request, Store as _, What};
+use crate::fleet::caps::{self, Caps};
+use crate::fleet::store::{Request, Store as _, Trouble, What};
 use crate::publish::{PASSWORD_ENV, Protection, keygen_at};
-use crate::rollout::Desk;
-use crate::trust::{KeySet, PublicKey};
+use crate::trust::PublicKey;
 
 pub(super) fn init(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
     let settings = load(matches)?;
     let mut store = super::store(matches)?;
     let names = names(&store, &settings)?;
-    let key = if matches.get_flag("make-key") { Some(made(matches)?) } else { known(matches)? };
-    let set = match &key {
-        Some(key) => KeySet::new(vec![key.clone()], 1)?,
-        None => {
-            let message = "there is no online key yet".to_owned();
-            let hint = "make one with `--make-key`, or give `--fleet-key KEY`".to_owned();
-            return Err(Failed::Usage { message, hint }.into());
-        }
-    };
+    // The bucket first: a key that was made for one that cannot be reached would only be in the way of the next try.
     let head = match store.ask(Request::Head { key: names.head() }).what {
-        What::Failed(trouble) => {
-            let (code, message) = (trouble.code.clone(), format!("the bucket cannot be read: {trouble}"));
-            return Err(Reported { code, exit: Exit::Unreachable, message, hint: None });
-        }
+        What::Failed(trouble) => return Err(unreadable(&trouble)),
         what => !matches!(what, What::Absent),
     };
-    let mut desk = Desk::new(&mut store, names, set, Timestamp::now());
-    let caps = desk.caps()?;
+    let caps = match store.ask(Request::Get { key: names.caps(), unless: None, limit: caps::MAX_FILE }).what {
+        What::Failed(trouble) => return Err(unreadable(&trouble)),
+        What::Object { body, .. } => Some(Caps::read(&body)?),
+        _ => None,
+    };
+    let key = if matches.get_flag("make-key") { Some(made(matches)?) } else { known(matches)? };
+    if key.is_none() {
+        let message = "there is no online key yet".to_owned();
+        let hint = "make one with `--make-key`, or give `--fleet-key KEY`".to_owned();
+        return Err(Failed::Usage { message, hint }.into());
+    }
     let lacks: Vec<&str> = match &caps {
         None => Vec::new(),
         Some(caps) => {
@@ -77,6 +74,15 @@ pub(super) fn init(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported
     out.line("give every host, beside the key of releases:");
     out.line(format!("  --source {} --fleet-key {}", word(&source), word(&public)));
     Ok(Exit::Done)
+}
+
+fn unreadable(trouble: &Trouble) -> Reported {
+    let hint = match trouble.code.as_str() {
+        "source.not_found" => "make the bucket first, and look at its name and region",
+        _ => "look at the URL, at the credentials and at what they may do",
+    };
+    let message = format!("the bucket cannot be read: {trouble}");
+    Reported { code: trouble.code.clone(), exit: Exit::Unreachable, message, hint: Some(hint.to_owned()) }
 }
 
 fn file<'a>(matches: &'a ArgMatches, id: &str) -> Option<&'a Path> {

@@ -68,10 +68,13 @@ pub(super) fn explain(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repor
         out.object(&Answer { rollout: &head.rollout, release: &head.release, told: &told });
         return Ok(Exit::Done);
     }
-    let Explained { host, name, inventory, ring, step, position, within, earliest, said, blocks } = told;
+    let Explained { host, name, inventory, seen, near, ring, step, position, within, earliest, said, blocks } = told;
     out.line(format!("{}  {} of {}", name.as_deref().unwrap_or("(no name)"), head.release, head.rollout));
     out.line(format!("  id        {host}"));
-    if !inventory {
+    if !seen {
+        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        out.line(format!("  seen      NEVER: no host of this name or id has said anything here{near}"));
+    } else if !inventory {
         out.line("  labels    not known: it has sent no inventory");
     }
     match (ring, step) {

@@ -5,6 +5,7 @@ mod confirm;
 mod doctor;
 mod gc;
 mod init;
+mod list;
 mod look;
 mod open;
 mod plan;
@@ -42,6 +43,8 @@ pub(super) const DISPATCH: &[(&str, Act)] = &[
     ("fleet renew", change::renew),
     ("fleet status", status::status),
     ("fleet serve", serve::serve),
+    ("fleet releases", list::releases),
+    ("fleet rollouts", list::rollouts),
     ("fleet hosts", look::hosts),
     ("fleet explain", look::explain),
     ("fleet steward", steward::steward),
@@ -60,7 +63,9 @@ fn url(matches: &ArgMatches) -> Result<Url, Reported> {
         let message = format!("it is not known where the fleet is: give `--store URL`, or set `{STORE}`");
         return Err(Failed::Usage { message, hint: hint() }.into());
     };
-    Url::parse(&text)
+    // Hosts are given it with `fleet+` before it, and that is what lies at hand.
+    let plain = text.strip_prefix("fleet+").unwrap_or(&text);
+    Url::parse(plain)
         .map_err(|error| Failed::Usage { message: format!("`{text}` is no URL: {error}"), hint: hint() }.into())
 }
 

@@ -8,18 +8,30 @@ use crate::cli::{Failed, Out};
 use crate::clock::Timestamp;
 use crate::failure::{Exit, Reported};
 use crate::fleet::plan::{self, Lease, Match, Ring, Step, Window};
-use crate::rollout::{Plan, Proposal, Start};
+use crate::rollout::{Desk, Plan, Proposal, RolloutError, Start, seen};
 use crate::units::parse_duration;
 
 pub(super) fn start(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
     let start = asked(matches, "release")?;
     let supersede = matches.get_flag("supersede");
-    carry_out("fleet start", matches, out, &|desk, good_for| Proposal::start(desk, &start, supersede, good_for))
+    carry_out("fleet start", matches, out, &|desk, good_for| {
+        let proposal = Proposal::start(desk, &start, supersede, good_for)?;
+        is_seen(desk, &start, matches)?;
+        Ok(proposal)
+    })
 }
 
 pub(super) fn rollback(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reported> {
     let start = asked(matches, "to")?;
-    carry_out("fleet rollback", matches, out, &|desk, good_for| Proposal::rollback(desk, &start, good_for))
+    carry_out("fleet rollback", matches, out, &|desk, good_for| {
+        let proposal = Proposal::rollback(desk, &start, good_for)?;
+        is_seen(desk, &start, matches)?;
+        Ok(proposal)
+    })
+}
+
+fn is_seen(desk: &mut Desk<'_>, start: &Start, matches: &ArgMatches) -> Result<(), RolloutError> {
+    if matches.get_flag("unseen") { Ok(()) } else { seen::start(desk, start) }
 }
 
 fn asked(matches: &ArgMatches, release: &str) -> Result<Start, Reported> {
@@ -78,8 +90,13 @@ fn ring(text: &str) -> Result<Ring, Reported> {
 /// `{az}:2`, `{az}:2:hold`.
 fn lease(text: &str) -> Result<Lease, Reported> {
     let (rest, hold_on_failure) = text.strip_suffix(":hold").map_or((text, false), |rest| (rest, true));
+    if rest.ends_with('%') {
+        let hint = "no host can know how many others its group has: write a number, `{az}:2`";
+        return Err(usage(format!("`{text}` is not a lease: its slots are a share"), hint));
+    }
     let parsed = rest.rsplit_once(':').and_then(|(group, slots)| Some((group.to_owned(), slots.parse().ok()?)));
     let (group, slots) = parsed
+        .filter(|(_, slots)| *slots > 0)
         .ok_or_else(|| usage(format!("`{text}` is not a lease"), "write it as `{az}:2`, the group and its slots"))?;
     Ok(Lease { group, slots, hold_on_failure })
 }

@@ -1,5 +1,6 @@
 //! `fetchd fleet serve`.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -9,10 +10,10 @@ use super::open::Opened;
 use super::status::Looked;
 use crate::cli::{Failed, Out};
 use crate::digest::Sha256;
-use crate::failure::{Exit, Reported};
+use crate::failure::{Exit, Reported, chain};
 use crate::rollout::serve::{Feed, Order, Site, Source, serve as serve_site};
 use crate::rollout::{Change, Effect, GOOD_FOR, Proposal, View};
-use crate::service::{Inherited, Listener};
+use crate::service::{Inherited, ListenError, Listener};
 
 /// The store is asked at most this often, however many look.
 const LOOK_EVERY: Duration = Duration::from_secs(3);
@@ -33,7 +34,7 @@ pub(super) fn serve(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reporte
         }
         .into());
     }
-    let listeners = inherited.listen_or_bind(LISTENER, &address.to_string()).map_err(|error| cannot(&error))?;
+    let listeners = inherited.listen_or_bind(LISTENER, &address.to_string()).map_err(|error| unlistened(&error))?;
     let bound: Vec<SocketAddr> = listeners.iter().filter_map(address_of).collect();
     let mut hosts: Vec<String> = bound.iter().flat_map(names).collect();
     let named = matches.get_many::<String>("page-host").unwrap_or_default();
@@ -121,11 +122,23 @@ fn names(address: &SocketAddr) -> Vec<String> {
     names
 }
 
-fn cannot(error: &dyn std::error::Error) -> Reported {
+/// An address that is taken, or is not this machine's, is a mistake in the command.
+fn unlistened(error: &ListenError) -> Reported {
+    let ListenError::Bind { address, source } = error else { return cannot(error) };
+    let message = match source.kind() {
+        ErrorKind::AddrInUse => format!("`{address}` is taken: another program listens there"),
+        ErrorKind::AddrNotAvailable => format!("`{address}` is no address of this machine"),
+        _ => return cannot(error),
+    };
+    let hint = "give another with `--listen ADDRESS:PORT`; port 0 is any that is free".to_owned();
+    Reported { code: "fleet.serve".to_owned(), exit: Exit::Usage, message, hint: Some(hint) }
+}
+
+fn cannot(error: &(dyn std::error::Error + 'static)) -> Reported {
     Reported {
         code: "fleet.serve".to_owned(),
         exit: Exit::Install,
-        message: format!("the page cannot be served: {error}"),
-        hint: Some("is the address free? another can be given with `--listen`".to_owned()),
+        message: format!("the page cannot be served: {}", chain(error)),
+        hint: Some("another address can be given with `--listen`".to_owned()),
     }
 }

@@ -48,7 +48,7 @@ pub(super) fn status(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Report
         if let Some(path) = matches.get_one::<PathBuf>("html") {
             durable::write(path, 0o644, page::file(Shown { view: Some(&view), trouble: None }).as_bytes())?;
         } else if matches.get_flag("prometheus") {
-            out.bytes(metrics::text(&view).as_bytes());
+            out.bytes(metrics::text(&view, Duration::ZERO).as_bytes());
         } else if out.json() {
             out.object(&Bare(&view));
         } else {
@@ -81,8 +81,12 @@ fn watch(looked: &mut Looked, out: &mut Out) -> Result<Exit, Reported> {
                     shown = Some(steady);
                 }
             }
-            // A bucket that does not answer now may answer the next time. What nobody has signed is nothing to watch.
-            Err(trouble) if matches!(trouble.exit, Exit::Unreachable | Exit::Throttled) => {
+            // A bucket that does not answer now may answer the next time, and a rollout may begin. What nobody has signed is
+            // nothing to watch.
+            Err(trouble)
+                if matches!(trouble.exit, Exit::Unreachable | Exit::Throttled)
+                    || trouble.code == "fleet.no_rollout" =>
+            {
                 out::say(&report(&trouble));
             }
             Err(trouble) => return Err(trouble),

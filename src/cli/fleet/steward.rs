@@ -14,6 +14,8 @@ use crate::fleet::head::Rollouts;
 use crate::fleet::rollup::Rollup;
 use crate::fleet::steward::{Step, Steward};
 use crate::fleet::store::Store as _;
+use crate::fleet::why::told;
+use crate::rollout::RolloutError;
 
 /// The longest that it takes.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -39,7 +41,14 @@ pub(super) fn steward(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repor
     }
     let outcome = steward.outcome();
     let Some(rollup) = outcome.rollup else {
-        let why = outcome.trouble.map_or("there is no rollout".to_owned(), |code| format!("`{}`", code.as_str()));
+        let why = match outcome.trouble {
+            // The same is said of it everywhere.
+            Some(code) if code.as_str() == "head.absent" => {
+                return Err(RolloutError::NoRollout { key: opened.names.head() }.into());
+            }
+            Some(code) => told(code.as_str()),
+            None => "what was read makes no roll-up".to_owned(),
+        };
         return Err(Reported {
             code: "fleet.not_counted".to_owned(),
             exit: Exit::Unreachable,
@@ -65,6 +74,9 @@ pub(super) fn steward(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repor
     ));
     if outcome.halted {
         out.line("the rollout has halted");
+    }
+    if let Some(trouble) = &outcome.trouble {
+        out.line(format!("and then: {}", told(trouble.as_str())));
     }
     Ok(Exit::Done)
 }

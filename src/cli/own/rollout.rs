@@ -30,13 +30,15 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
         "fleet resume" => changing(
             command
                 .arg(text("ack", "HALT", "The halt that was looked at: the first digits of its digest"))
-                .arg(several("exclude", "HOST", "A host that is not counted any more").requires("ack")),
+                .arg(several("exclude", "HOST", "A host that is not counted any more").requires("ack"))
+                .arg(unseen()),
         ),
-        "fleet pin" => changing(command.arg(word("host", "HOST", "The host, by name or id").required(true)).arg(word(
-            "pinned",
-            "RELEASE",
-            "The release it takes and keeps [default: what it has]",
-        ))),
+        "fleet pin" => changing(
+            command
+                .arg(word("host", "HOST", "The host, by name or id").required(true))
+                .arg(word("pinned", "RELEASE", "The release it takes and keeps [default: what it has]"))
+                .arg(unseen()),
+        ),
         "fleet unpin" => changing(command.arg(word("host", "HOST", "The host, by name or id").required(true))),
         "fleet retry" => {
             changing(command.arg(switch("bad", "Those that were bad; there are no others that could try again")))
@@ -64,6 +66,10 @@ pub(super) fn add(command: Command, verb: &str) -> Command {
                         .value_parser(["bad", "overdue", "started", "ok", "declined", "stop"]),
                 )
                 .arg(text("limit", "N", "Print only so many").value_parser(value_parser!(usize)).default_value("100")),
+        ),
+        "fleet releases" | "fleet rollouts" => reading(
+            command
+                .arg(text("limit", "N", "Print only so many").value_parser(value_parser!(usize)).default_value("50")),
         ),
         "fleet explain" => reading(command.arg(word("host", "HOST", "The host, by name or id").required(true))),
         "fleet steward" => reading(command.arg(switch("once", "Once, and end").required(true))),
@@ -132,9 +138,15 @@ fn changing(command: Command) -> Command {
         .arg(switch("yes", "Do not ask"))
 }
 
+/// What is named is held against what the bucket has seen, unless this is said.
+fn unseen() -> Arg {
+    switch("unseen", "Take hosts and labels that were never seen here: they are still to come")
+}
+
 /// What a plan is adapted by.
 fn planned(command: Command) -> Command {
     command
+        .arg(unseen())
         .arg(
             text("hosts", "N", "How many hosts there are [default: those of the inventory]")
                 .value_parser(value_parser!(u64)),
@@ -150,7 +162,7 @@ fn planned(command: Command) -> Command {
              `:hold` at its end a host that was rolled back keeps its slot, and broken hosts stop their group.",
         ))
         .arg(several("window", "WINDOW", "When hosts may switch, UTC: `mon,tue 22:00-04:00`"))
-        .arg(text("at", "TIME", "When it begins [default: now]").value_parser(values::day))
+        .arg(text("at", "TIME", "When it begins: a time, or `2h` from now [default: now]").value_parser(values::beginning))
         .arg(text("salt", "TEXT", "Sorts the hosts; the same one sorts them alike [default: the release]"))
         .arg(
             text("at-least-seq", "N", "The number that hosts have seen, where somebody has emptied the bucket")

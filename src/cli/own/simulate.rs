@@ -22,9 +22,17 @@ pub(super) fn add(command: Command) -> Command {
         )
         .arg(switch("grid", "Every combination of plan, poll interval and kind of failure instead: this takes long"))
         .arg(
-            text("plan", "PLAN", "One release instead, with this plan: `default`, `fast`, `emergency` or `one-step`")
-                .value_parser(["default", "fast", "emergency", "one-step"])
-                .conflicts_with("grid"),
+            text(
+                "plan",
+                "PLAN",
+                "One release instead, with this plan: `default`, `fast`, `emergency`, `one-step` or a file",
+            )
+            .long_help(
+                "One release instead, with this plan: `default`, `fast`, `emergency`, `one-step`, or a file as \
+                 `fetchd fleet start --plan` takes it. Of a file its steps, its gate, its polls and its share of reports \
+                 are simulated; rings, windows and leases are not, and a step that waits for somebody opens as others do.",
+            )
+            .conflicts_with("grid"),
         )
         .arg(
             text("bad", "PERCENT", "The share of hosts on which that release is bad")

@@ -47,7 +47,8 @@ pub(super) const ROWS: &[Setting] = &[
         default: Preset::Value("5m"),
         value_name: "DURATION",
         doc: "How often the source is asked",
-        long: "From 10 ms to 30 days. An answer that names a longer wait (`Retry-After`) is obeyed.",
+        long: "From 10 ms to 30 days. An answer that names a longer wait (`Retry-After`) is obeyed. A host of a fleet goes \
+               by it only until a rollout was begun: from then on the rollout's signed state says how often it asks.",
         group: Group::Source,
         scope: Scope::Run,
         ..BASE

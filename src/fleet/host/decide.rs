@@ -234,6 +234,12 @@ impl Host {
             return;
         }
         self.pause();
+        // Until it looks again, nobody must read that it switches.
+        (self.word, self.code) = match &how {
+            Switched::Well => (Word::UpToDate, None),
+            Switched::RolledBack(_) | Switched::Declined(_) => (Word::Held, Some(Code::new("fleet.denied"))),
+            Switched::Interrupted => (Word::Preparing, None),
+        };
         self.finish(how);
         self.near = true;
         self.poll_at = self.in_up_to(60);

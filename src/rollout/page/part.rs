@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::fleet::Clock;
 use crate::rollout::plain;
 use crate::rollout::text::{counts, relative};
-use crate::rollout::view::{Failing, Ring, Step, View, Word};
+use crate::rollout::view::{Failing, Halted, Ring, Step, View, Word};
 
 /// So many lines of a log are shown.
 const LOG: usize = 40;
@@ -46,6 +46,8 @@ fn halt(html: &mut Html, view: &View) {
     match (&halt.latch, &halt.sha256) {
         (Some(latch), Some(sha256)) => {
             html.raw("<p>Latch <code>").text(latch).raw("</code>, SHA-256 <code>").text(sha256).raw("</code></p>");
+            html.raw("<p>To go on all the same: <code>fetchd fleet resume --ack ").text(Halted::short(sha256));
+            html.raw("</code></p>");
         }
         _ => {
             html.raw("<p>There is no latch: the signed state or the figures stop it.</p>");

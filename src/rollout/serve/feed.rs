@@ -145,6 +145,11 @@ impl Snapshot {
         self.at.is_some_and(|at| at.elapsed() < every)
     }
 
+    /// How long ago this was seen.
+    pub fn age(&self) -> Duration {
+        self.at.map_or(Duration::ZERO, |at| at.elapsed())
+    }
+
     /// For the page.
     pub fn shown(&self) -> Shown<'_> {
         Shown { view: self.view.as_deref(), trouble: self.trouble.as_deref() }

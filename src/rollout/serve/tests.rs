@@ -249,3 +249,19 @@ fn however_many_look_a_pause_is_taken() {
         assert_eq!(pause.await.unwrap().0, "id-1");
     });
 }
+
+#[test]
+#[allow(clippy::await_holding_lock, reason = "the source hangs for as long as it is held")]
+fn a_bucket_that_hangs_lets_the_figures_grow_old() {
+    run(async {
+        let (site, next, _) = site(Duration::ZERO, Ok(view()));
+        assert_eq!(get(&site, "/metrics", &[]).await.0.status(), StatusCode::OK);
+        let hangs = next.lock().unwrap();
+        let (reply, text) = get(&site, "/metrics", &[]).await;
+        drop(hangs);
+        assert_eq!(reply.status(), StatusCode::OK);
+        let line = text.lines().find(|line| line.starts_with("fetchd_fleet_view_age_seconds{")).unwrap();
+        let age: u64 = line.rsplit_once(' ').unwrap().1.parse().unwrap();
+        assert!(age >= 5, "whoever asked has waited for a new look in vain: {line}");
+    });
+}

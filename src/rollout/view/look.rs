@@ -19,6 +19,7 @@ use crate::fleet::rollup::{self, Bad, Rollup};
 use crate::fleet::rule::{self, Halt};
 use crate::fleet::store::{Request, Store, Tag, What};
 use crate::fleet::{Clock, HostId};
+use crate::rollout::RolloutError;
 
 /// Figures older than that let nothing start, in seconds.
 const STALE_S: u64 = 600;
@@ -147,7 +148,7 @@ impl Looker {
         let (body, tag) = match (look.get(&key, unless, head::MAX_FILE as u64)?, &self.head) {
             (What::Object { body, tag }, _) => (body, tag),
             (What::Unchanged, Some((_, head))) => return Ok(Arc::clone(head)),
-            _ => return Err(no_rollout(&key)),
+            _ => return Err(RolloutError::NoRollout { key }.into()),
         };
         let head = keys.open(&body).map_err(|refused| Reported::of(&refused))?;
         if let Some((_, before)) = &self.head
@@ -389,17 +390,6 @@ fn note(look: &mut Look<'_>, head: &Head, rollup: &Rollup) {
     for pin in &head.pins {
         let release = pin.release.as_deref().unwrap_or("what it has");
         look.notes.push(format!("{} is pinned to {release}.", pin.host));
-    }
-}
-
-fn no_rollout(key: &str) -> Reported {
-    Reported {
-        code: "fleet.no_rollout".to_owned(),
-        exit: Exit::Unreachable,
-        message: format!("there is no rollout: the bucket has no `{key}`"),
-        hint: Some(
-            "`fetchd fleet start` begins one; the prefix, the product and the channel must be the same".to_owned(),
-        ),
     }
 }
 

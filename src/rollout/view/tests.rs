@@ -254,7 +254,7 @@ fn a_roll_up_may_say_anything() {
     let view = scene.view();
     assert_eq!(view.notes, Vec::<String>::new());
     assert_eq!(view.state, Standing::Halted);
-    let _ = (crate::rollout::text::lines(&view), crate::rollout::metrics::text(&view));
+    let _ = (crate::rollout::text::lines(&view), crate::rollout::metrics::text(&view, std::time::Duration::ZERO));
     let shown = crate::rollout::page::Shown { view: Some(&view), trouble: None };
     let _ = crate::rollout::page::page(shown, false);
     scene.rollup.rings.clear();

@@ -9,13 +9,15 @@ use crate::durable::power::{Fault, Ran, with_fault};
 struct Seen {
     record: Record,
     bundle: Option<Vec<u8>>,
+    fleet: Option<Vec<u8>>,
 }
 
 /// What somebody who only looks finds.
 fn seen(dir: &Path) -> Seen {
     let examined = examine(dir);
     assert!(examined.faults().is_empty(), "{:?}", examined.faults());
-    Seen { record: examined.record().cloned().unwrap_or_default(), bundle: examined.bundle().map(<[u8]>::to_vec) }
+    let (record, bundle) = (examined.record().cloned().unwrap_or_default(), examined.bundle().map(<[u8]>::to_vec));
+    Seen { record, bundle, fleet: Store::kept_fleet(dir) }
 }
 
 /// Bytes that can be told apart and that are a bundle.
@@ -93,6 +95,17 @@ fn a_bundle_is_kept_whole_or_the_one_before_is() {
         nothing_else,
     );
     everywhere(|_| {}, |store| store.keep_bundle(&bundle("the first ever")), nothing_else);
+}
+
+/// Where the disk is full, the step that depends on it is not taken: it comes after this has returned well.
+#[test]
+fn what_is_kept_of_a_fleet_is_whole_or_the_one_before_is() {
+    everywhere(
+        |store| store.keep_fleet(b"{\"seq\":7,\"unsent\":[\"a report that was not sent yet\"]}").unwrap(),
+        |store| store.keep_fleet(b"{\"seq\":8}"),
+        nothing_else,
+    );
+    everywhere(|_| {}, |store| store.keep_fleet(b"{\"seq\":1}"), nothing_else);
 }
 
 #[test]

@@ -5,13 +5,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use fetchd::agent::{AgentStatus, Answer};
+use fetchd::clock::Timestamp;
 use fetchd::control::{Line, Request, SCHEMA, Status};
 use fetchd::digest::Sha256;
 use fetchd::failure::{Exit, Reported};
 use fetchd::fetch::{
     ArchiveFault, DownloadJob, Downloaded, ExtractJob, Extracted, FetchFailure, Limits, Meant, Offered, PollJob,
-    PollReply, Progress, Source, Want,
+    PollReply, Progress, Source, StoreJob, Want,
 };
+use fetchd::fleet::store::{self, Reply, Tag, Trouble, What};
+use fetchd::fleet::{Evidence, HostId, Report};
 use fetchd::restart::supervise;
 use fetchd::trust::Format;
 use fetchd_fetchers::{Asset, AssetName, Kind, Release, Revision};
@@ -135,6 +138,7 @@ pub(super) fn worker() -> Vec<Seed> {
         },
         limits: Limits::default(),
     };
+    let bucket = source.clone();
     let download = DownloadJob {
         source,
         release: release.clone(),
@@ -170,7 +174,7 @@ pub(super) fn worker() -> Vec<Seed> {
     let damaged = FetchFailure::Archive(ArchiveFault::Damaged { message: "cut off".to_owned() });
     let alive = framed(&json!("alive"));
     let done = framed(&json!({"done": {"download": downloaded}}));
-    vec![
+    let mut seeds = vec![
         good("poll", framed(&json!({"poll": poll}))),
         good("download", framed(&json!({"download": download}))),
         good("extract", framed(&json!({"extract": extract}))),
@@ -195,6 +199,42 @@ pub(super) fn worker() -> Vec<Seed> {
                 "release": null, "missing": "x", "shown": ["../x"],
             }}}})),
         ),
+    ];
+    seeds.extend(store(bucket));
+    seeds
+}
+
+/// What a host of a fleet asks of its bucket through the worker, and what comes back.
+fn store(source: Source) -> Vec<Seed> {
+    let ask = |request: store::Request| {
+        let job = StoreJob { source: source.clone(), request, tombstones: false, deadline: Duration::from_secs(60) };
+        framed(&json!({ "store": job }))
+    };
+    let told = |what: What| {
+        let reply = Reply { what, date: Some(Timestamp(1_795_000_000)) };
+        framed(&json!({ "done": { "store": reply } }))
+    };
+    let (key, tag) = ("web/lease/a/0".to_owned(), Tag("\"1\"".into()));
+    let (rollout, shard, host) = ("r-1".to_owned(), "0".to_owned(), HostId::named("web-1"));
+    let report: Report = "1-b-handoff.exited".parse().unwrap();
+    let found = vec![Evidence { host, report: report.clone(), at: Timestamp(1_795_000_000) }];
+    let trouble = Trouble {
+        code: "source.throttled".to_owned(),
+        message: "asks for fewer requests".to_owned(),
+        retry_after_s: Some(u64::MAX),
+        passes: true,
+    };
+    let body = b"{\"host\":null}".to_vec();
+    vec![
+        good("store-get", ask(store::Request::Get { key: key.clone(), unless: Some(tag.clone()), limit: 2048 })),
+        good("store-replace", ask(store::Request::Replace { key: key.clone(), body: body.clone(), tag: tag.clone() })),
+        good("store-list", ask(store::Request::List { prefix: "web/inv/".to_owned(), after: None, limit: 1000 })),
+        good("store-report", ask(store::Request::Report { rollout, shard, host, report, body: body.clone() })),
+        good("store-object", told(What::Object { body, tag })),
+        good("store-evidence", told(What::Evidence { found, next: Some("\u{7}".to_owned()) })),
+        good("store-failed", told(What::Failed(trouble))),
+        bad("store-nobody", framed(&json!({ "done": { "store": { "what": "gone_for_good", "date": null } } }))),
+        bad("store-report-of-nothing", framed(&json!({ "store": { "source": source, "request": { "report": {} } } }))),
     ]
 }
 
