@@ -111,6 +111,11 @@ pub(super) fn day(text: &str) -> Result<Day, String> {
     }
 }
 
+/// Reads when something begins: `now`, or as [`day`] does.
+pub(super) fn begin(text: &str) -> Result<Day, String> {
+    if text == "now" { Ok(Day::After(Duration::ZERO)) } else { day(text) }
+}
+
 /// `OLD=NEW`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Replacement {

@@ -49,7 +49,7 @@ pub(super) fn head(case: &Case, seed: u64) -> Head {
         state: Phase::Running,
         t0: T0,
         rings: vec![ring],
-        steps: case.plan.steps(),
+        steps: case.steps(),
         gate: Gate::for_hosts(hosts),
         on_halt: OnHalt::Hold,
         windows: Vec::new(),

@@ -27,6 +27,19 @@ fn a_good_release_reaches_every_host_evenly_and_costs_what_the_formula_says() {
 }
 
 #[test]
+fn starts_of_a_step_are_even() {
+    let case = Case { polls: Polls::Skip, ..Case::new("good", 5000).plan(Plan::Fast) };
+    let outcome = run(&case, 1);
+    assert_eq!((outcome.ended, outcome.spread.len()), (Ended::Done, 3), "{outcome:?}");
+    for spread in &outcome.spread {
+        assert!(spread.distance < spread.chance, "{spread:?}");
+    }
+    // What it costs not to be told before.
+    let sudden = run(&Case { announced: false, ..case }, 1);
+    assert!(sudden.spread[0].distance > 2.0 * sudden.spread[0].chance, "{:?}", sudden.spread);
+}
+
+#[test]
 fn counting_polls_gives_what_running_them_gives() {
     let case = Case::new("good", 1000).plan(Plan::Emergency);
     let counted = run(&case, 3);
