@@ -28,7 +28,8 @@ fn a_good_release_reaches_every_host_evenly_and_costs_what_the_formula_says() {
 
 #[test]
 fn starts_of_a_step_are_even() {
-    let case = Case { polls: Polls::Skip, ..Case::new("good", 5000).plan(Plan::Fast) };
+    // What hosts learn late shows most where a ramp is shorter than a poll.
+    let case = Case { polls: Polls::Skip, poll_s: 900, ..Case::new("good", 2500).plan(Plan::Emergency) };
     let outcome = run(&case, 1);
     assert_eq!((outcome.ended, outcome.spread.len()), (Ended::Done, 3), "{outcome:?}");
     for spread in &outcome.spread {
@@ -36,7 +37,7 @@ fn starts_of_a_step_are_even() {
     }
     // What it costs not to be told before.
     let sudden = run(&Case { announced: false, ..case }, 1);
-    assert!(sudden.spread[0].distance > 2.0 * sudden.spread[0].chance, "{:?}", sudden.spread);
+    assert!(sudden.spread[0].distance > sudden.spread[0].chance, "{:?}", sudden.spread);
 }
 
 #[test]
