@@ -10,7 +10,7 @@ use fetchd_stand_ins::s3::S3Server;
 use crate::field::{Field, Kind, plan};
 use crate::site::wait_until;
 
-const STEWARD: [&str; 2] = ["--fleet-steward", "true"];
+const STEWARD: [&str; 1] = ["--fleet-steward"];
 
 /// The hosts whose turn is in the first half, and the one whose is in the second.
 const EARLY: [&str; 2] = ["count-1", "count-2"];
