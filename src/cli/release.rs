@@ -97,15 +97,6 @@ impl Day {
     }
 }
 
-/// The same for what begins then: `never` is no time at which anything begins.
-pub(super) fn beginning(text: &str) -> Result<Day, String> {
-    match day(text) {
-        Ok(Day::Never) => Err("what never begins need not be started".to_owned()),
-        Err(_) => Err("neither a time such as `2027-12-31T12:00:00Z`, nor a length of time such as `2h`".to_owned()),
-        other => other,
-    }
-}
-
 /// Reads `2027-12-31` (its first second), `2027-12-31T12:00:00Z`, `365d` or `never`.
 pub(super) fn day(text: &str) -> Result<Day, String> {
     if let Ok(moment) = text.parse().or_else(|_| format!("{text}T00:00:00Z").parse()) {
@@ -117,6 +108,19 @@ pub(super) fn day(text: &str) -> Result<Day, String> {
         Err(_) => {
             Err("neither a day such as `2027-12-31`, nor a length of time such as `365d`, nor `never`".to_owned())
         }
+    }
+}
+
+/// Reads when something begins: `now`, or as [`day`] does; `never` is no time at which anything begins.
+pub(super) fn begin(text: &str) -> Result<Day, String> {
+    match day(text) {
+        _ if text == "now" => Ok(Day::After(Duration::ZERO)),
+        Ok(Day::Never) => Err("what never begins need not be started".to_owned()),
+        Err(_) => {
+            Err("neither `now`, nor a time such as `2027-12-31T12:00:00Z`, nor a length of time such as `2h`"
+                .to_owned())
+        }
+        other => other,
     }
 }
 

@@ -96,6 +96,11 @@ impl Count {
         self.bad.saturating_add(self.overdue)
     }
 
+    /// Well, and not said to be anything else.
+    pub fn well(&self) -> u64 {
+        self.ok.min(self.started.saturating_sub(self.failed()))
+    }
+
     /// The two together.
     #[must_use]
     pub fn plus(&self, other: &Count) -> Count {

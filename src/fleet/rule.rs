@@ -70,19 +70,43 @@ pub fn floor(head: &Head, ring: usize, step: usize) -> Timestamp {
     for r in 0..=ring.min(head.rings.len() - 1) {
         let steps = head.steps_of(r);
         let last = if r == ring { step.min(steps.len() - 1) } else { steps.len() };
-        if r > 0 {
-            at = later(at, head.rings[r].delay_s);
-        }
         for (number, step) in steps.iter().enumerate() {
-            if number > last || (r == ring && number == last) {
-                at = at.max(step.not_before.unwrap_or(at));
+            at = later(at, pause(head, Place { ring: small(r), step: small(number) }));
+            at = at.max(step.not_before.unwrap_or(at));
+            if number >= last {
                 return at;
             }
-            at = later(at.max(step.not_before.unwrap_or(at)), step.ramp_s.saturating_add(step.bake_s));
+            at = later(at, step.ramp_s.saturating_add(step.bake_s));
         }
     }
     at
 }
+
+/// How long a step waits after the one before has passed, in seconds: its ring's delay, and at least until each of its
+/// hosts has looked and knows. Whoever learned of it late would start late, and the first hosts of a ramp all at once
+/// (`starts_of_a_step_are_even`). A poll comes after 1.1 times its interval at the latest; the rest is for the stewards.
+///
+/// A step that an operator has promoted waits for nobody, and neither does the first: its hosts look before `t0`.
+pub fn pause(head: &Head, place: Place) -> u64 {
+    let delay = if place.step == 0 { head.rings[usize::from(place.ring)].delay_s } else { 0 };
+    let promoted = head.promoted.is_some_and(|promoted| promoted >= place);
+    let open = head.poll_s.open.min(LONGEST_POLL);
+    match before(head, place) {
+        None => 0,
+        Some(_) if promoted => delay,
+        Some(_) => delay.max(open + open / 2),
+    }
+}
+
+/// How long before it begins a rollout must be in the bucket for every host to have seen it, in seconds, where hosts poll
+/// every `idle` seconds: a poll, the tenth by which it may be late, and a minute to fetch the release.
+pub fn notice(idle: u64) -> u64 {
+    let idle = idle.min(LONGEST_POLL);
+    idle + idle / 10 + 60
+}
+
+/// The longest time between two polls whatever a head says, in seconds: a later head must be able to correct it.
+pub const LONGEST_POLL: u64 = 86_400;
 
 /// The step before one: the last of the ring before for the first of a ring.
 pub fn before(head: &Head, place: Place) -> Option<Place> {
@@ -106,8 +130,7 @@ pub fn opens(head: &Head, rollup: Option<&Rollup>, place: Place) -> Option<Times
     }
     let Some(before) = before(head, place) else { return Some(floor) };
     let passed = rollup?.step(before)?.passed_at?;
-    let delay = if before.ring == place.ring { 0 } else { head.rings[ring].delay_s };
-    Some(floor.max(later(passed, delay)))
+    Some(floor.max(later(passed, pause(head, place))))
 }
 
 /// When a host may start; `None` while that is not known.
@@ -236,22 +259,38 @@ pub fn passed(head: &Head, rollup: &Rollup, place: Place, now: Timestamp) -> Res
         return Err(NotPassed::Halts);
     }
     let count = rollup.step(place).copied().unwrap_or_default();
-    let expected = expected(head, place);
-    // A step too small to have a host of its own is no obstacle; where nobody knows how many there are, one is asked for.
-    let needed = if expected == 0 {
-        u64::from(head.rings[usize::from(place.ring)].hosts == 0)
-    } else {
-        5.min(expected.saturating_mul(2) / 5)
-    };
-    if count.started < needed {
+    let well = count.well();
+    let lacking = count.started.saturating_sub(well);
+    let needed = needed(head, place);
+    let patient = until.0.saturating_add(head.gate.deadline_s);
+    if count.started < needed && !(is_small(head, place) && lacking == 0 && now.0 >= patient) {
         return Err(NotPassed::Few { started: count.started, needed });
     }
-    let well = count.ok.min(count.started.saturating_sub(count.failed()));
-    let lacking = count.started.saturating_sub(well);
+    // Where somebody has it, somebody must be well: one host of one is no rate, but it is all that is known.
+    let known = places(head).take_while(|before| *before <= place).filter_map(|before| rollup.step(before).copied());
+    let all = known.fold(Count::default(), |all, count| all.plus(&count));
+    if all.started > 0 && all.well() == 0 {
+        return Err(NotPassed::Unwell { ok: 0, started: all.started });
+    }
     #[allow(clippy::cast_precision_loss, reason = "a number of hosts")]
     let well = (count.started - lacking) as f64 >= head.gate.ok_share * count.started as f64;
     let one_of_few = count.started < FEW_HOSTS && lacking <= 1;
     if well || one_of_few { Ok(()) } else { Err(NotPassed::Unwell { ok: count.ok, started: count.started }) }
+}
+
+/// How many hosts of a step must have started before the next one: two of five, at most 5, and one of any that is expected to
+/// have a host. A step too small for one is no obstacle; where nobody knows how many there are, one is asked for.
+fn needed(head: &Head, place: Place) -> u64 {
+    match expected(head, place) {
+        0 => u64::from(head.rings[usize::from(place.ring)].hosts == 0),
+        expected => (expected.saturating_mul(2) / 5).clamp(1, 5),
+    }
+}
+
+/// Whether so few hosts are expected of a step that chance may have drawn fewer than are needed, or they are off. Then nobody
+/// who comes within another deadline is all there will be (`a_small_step_waits_for_somebody_and_not_for_ever`).
+fn is_small(head: &Head, place: Place) -> bool {
+    (1..FEW_HOSTS).contains(&expected(head, place))
 }
 
 /// The place after one: the first of the next ring after the last of one.

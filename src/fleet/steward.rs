@@ -31,7 +31,7 @@ pub const POSTS: u32 = 3;
 /// How long a steward has its post without renewing it, in seconds.
 pub const TERM: u64 = 120;
 
-/// How often it counts while a step is open, in seconds.
+/// How often it counts while a step is open, in seconds, where hosts do not poll more often.
 pub const OPEN: u64 = 60;
 
 /// How often it counts while none is, in seconds.
@@ -175,6 +175,13 @@ impl Steward {
     /// One that counts once, at once and without a post: `fetchd fleet steward --once`.
     pub fn once(names: Names, id: HostId, boot: &str, now: Timestamp) -> Steward {
         Steward { once: true, wake: now, ..Steward::new(names, id, boot, now) }
+    }
+
+    /// The same, beginning within `seconds`: no later than the host polls that it runs on.
+    #[must_use]
+    pub fn within(mut self, seconds: u64) -> Steward {
+        self.wake = self.in_up_to(OPEN.min(seconds));
+        self
     }
 
     /// What to do at `now`, by its own clock. The same until it was done.

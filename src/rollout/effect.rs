@@ -1,6 +1,7 @@
 //! What a change changes: before and after, and which hosts may start when.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -23,6 +24,8 @@ pub struct Effect {
     pub steps: Vec<Step>,
     /// What is different, a line each: `state  running → paused`.
     pub changes: Vec<Changed>,
+    /// When the first host may start, and in how many seconds, of a rollout that has not begun yet.
+    pub begins: Option<(Timestamp, u64)>,
 }
 
 /// A state, as far as the schedule matters.
@@ -87,6 +90,7 @@ impl Effect {
             after: State::of(after, of_after, now),
             steps: rule::places(after).map(|place| step(after, of_after, place)).collect(),
             changes: before.map(|before| changes(before, after)).unwrap_or_default(),
+            begins: (after.t0 > now && goes_on(after.state)).then(|| (after.t0, after.t0.since(now).as_secs())),
         }
     }
 
@@ -108,6 +112,10 @@ impl Effect {
             }
         }
         lines.push(format!("  valid    until {}", self.after.valid_until));
+        if let Some((at, seconds)) = self.begins {
+            let wait = humantime::format_duration(Duration::from_secs(seconds));
+            lines.push(format!("  begins   {at}, in {wait}: no host starts before that"));
+        }
         let amount = |state: Option<&State>, at: usize| match state {
             Some(state) if state.counted => format!("{:.0}", state.eligible[at]),
             Some(state) => format!("{:.0} %", state.eligible[at]),
@@ -115,7 +123,7 @@ impl Effect {
         };
         let pair = |at| format!("{} → {}", amount(self.before.as_ref(), at), amount(Some(&self.after), at));
         lines.push(format!("  hosts    may start now: {}, within 1 h: {}, within 24 h: {}", pair(0), pair(1), pair(2)));
-        if matches!(self.after.state, Phase::Running | Phase::Paused | Phase::Halted) {
+        if goes_on(self.after.state) {
             lines.extend(self.table());
         }
         lines
@@ -154,6 +162,11 @@ impl State {
             valid_until: head.valid_until,
         }
     }
+}
+
+/// Whether hosts may start, now or later.
+fn goes_on(state: Phase) -> bool {
+    matches!(state, Phase::Running | Phase::Paused | Phase::Halted)
 }
 
 /// A phase as a word.

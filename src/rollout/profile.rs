@@ -17,6 +17,8 @@ use crate::units::parse_duration;
 pub struct Plan {
     /// The steps of each ring that has none of its own.
     pub steps: Vec<Step>,
+    /// A few hosts go before the first step where that is large: in the plans that have a name and steps of their own.
+    pub scouts: bool,
     /// Rings, in their order; none = one of all hosts.
     pub rings: Vec<Ring>,
     /// When it goes on and when it stops.
@@ -70,6 +72,8 @@ impl Plan {
         let open = if name == "default" { 300 } else { 60 };
         Some(Plan {
             steps: steps.iter().map(step).collect(),
+            // In an emergency minutes count, and who starts one watches it.
+            scouts: name != "emergency",
             rings: Vec::new(),
             gate: Gate::default(),
             windows: Vec::new(),
@@ -102,6 +106,7 @@ impl Plan {
         let like = file.like.as_deref().unwrap_or("default");
         let mut plan = Plan::named(like).ok_or_else(|| format!("there is no plan called `{like}`"))?;
         if let Some(steps) = file.steps {
+            plan.scouts = false;
             plan.steps = steps.into_iter().map(FileStep::into).collect();
         }
         plan.rings = file.rings.into_iter().map(FileRing::into).collect();

@@ -79,7 +79,9 @@ impl Proposal {
         let running = desk.release(&before.head.release)?;
         let to = desk.release(&start.release)?;
         allowed(&before.head, &running, &to.version)?;
-        let mut after = start::head(desk, start, Some(&before.head))?;
+        // Where it is needed every minute counts, and what it brings is known: nobody is waited for.
+        let start = Start { at: start.at.or(Some(desk.now())), ..start.clone() };
+        let mut after = start::head(desk, &start, Some(&before.head))?;
         if after.base.is_empty() {
             after.base = vec![before.head.release.clone()];
         }

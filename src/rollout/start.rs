@@ -6,8 +6,8 @@ use crate::clock::Timestamp;
 use crate::fleet::bounds::EMERGENCY;
 use crate::fleet::cohort::Shards;
 use crate::fleet::head::Head;
-use crate::fleet::plan::{Gate, Match, OnHalt, Phase, Ring};
-use crate::fleet::rule::FEW_HOSTS;
+use crate::fleet::plan::{Gate, Match, OnHalt, Phase, Ring, with_scouts};
+use crate::fleet::rule::{self, FEW_HOSTS};
 
 /// What is to be rolled out, and how.
 #[derive(Debug, Clone)]
@@ -22,13 +22,16 @@ pub struct Start {
     pub hosts: Option<u64>,
     /// Sorts the hosts; `None` = the release.
     pub salt: Option<String>,
-    /// When it begins; `None` = now.
+    /// When it begins; `None` = once every host has had the time to see it ([`rule::notice`]).
     pub at: Option<Timestamp>,
     /// The rollout's name; `None` = one with the day in it.
     pub rollout: Option<String>,
     /// The highest number that hosts have seen, where nothing in the bucket says so; else 0.
     pub at_least_seq: u64,
 }
+
+/// How often hosts poll that have seen no head yet, in seconds: `interval`, where it was not set otherwise.
+const FIRST_POLL: u64 = 300;
 
 /// The most hosts whose labels are read to count the hosts of a ring.
 const MOST_READ: usize = 1000;
@@ -48,6 +51,8 @@ pub(super) fn head(desk: &mut Desk<'_>, start: &Start, before: Option<&Head>) ->
         None => name(desk, now)?,
     };
     let plan = &start.plan;
+    let everybody = rings.last().map_or(0, |ring| ring.hosts);
+    let steps = if plan.scouts { with_scouts(&plan.steps, everybody) } else { plan.steps.clone() };
     Ok(Head {
         v: 1,
         product: desk.names.product().to_owned(),
@@ -60,9 +65,13 @@ pub(super) fn head(desk: &mut Desk<'_>, start: &Start, before: Option<&Head>) ->
         base: start.base.clone(),
         salt: start.salt.clone().unwrap_or_else(|| start.release.clone()),
         state: Phase::Running,
-        t0: start.at.unwrap_or(now),
+        t0: start.at.unwrap_or_else(|| {
+            // Hosts poll as the head that is there tells them.
+            let idle = before.map_or(FIRST_POLL, |before| before.poll_s.idle);
+            Timestamp(now.0.saturating_add(rule::notice(idle)))
+        }),
         rings,
-        steps: plan.steps.clone(),
+        steps,
         gate: Gate { abs_bad: plan.gate.abs_bad.max(Gate::for_hosts(hosts).abs_bad), ..plan.gate.clone() },
         on_halt: OnHalt::Hold,
         windows: plan.windows.clone(),

@@ -1,6 +1,7 @@
 //! An operator at work, over a bucket in memory.
 
 mod asked;
+mod begin;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -101,7 +102,7 @@ impl Site {
 
 fn asked(release: &str, plan: &str) -> Start {
     let plan = Plan::named(plan).unwrap();
-    let (salt, at, rollout) = (None, None, None);
+    let (salt, at, rollout) = (None, Some(T0), None);
     Start { release: release.to_owned(), plan, base: Vec::new(), hosts: Some(100), salt, at, rollout, at_least_seq: 0 }
 }
 

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::fleet::plan::{Gate, PollHint, Step};
+use crate::fleet::plan::{Gate, PollHint, Step, with_scouts};
+use crate::fleet::rule;
 use crate::trust::manifest::Bounds;
 
 /// One thing to be simulated.
@@ -21,6 +22,10 @@ pub struct Case {
     /// An operator's own, in its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub own: Option<Box<Own>>,
+    /// A few hosts go before the first step where that is large.
+    pub scouts: bool,
+    /// It is published a poll before it begins, as an operator's `start` does; otherwise at that moment.
+    pub announced: bool,
     /// How the release is bad.
     pub bad: Badness,
     /// The share of hosts on which it is, from 0 to 1.
@@ -116,6 +121,8 @@ pub enum Bucket {
     Busy,
     /// One answer in twenty is lost after the request was carried out.
     Lossy,
+    /// As Ceph's gateway: of writes that lose a race more than half are answered with `500` and not with `412`.
+    Rgw,
     /// It ignores the conditions of writes.
     Tier3,
 }
@@ -156,6 +163,8 @@ impl Case {
             open_s: poll_s.min(300),
             plan: Plan::Default,
             own: None,
+            scouts: true,
+            announced: true,
             bad: Badness::Instant,
             bad_share: 0.0,
             base_failures: 0.001,
@@ -184,7 +193,18 @@ impl Case {
     /// The same with this schedule.
     #[must_use]
     pub fn plan(self, plan: Plan) -> Case {
-        Case { plan, ..self }
+        let scouts = matches!(plan, Plan::Default | Plan::Fast);
+        Case { plan, scouts, open_s: self.poll_s.min(plan.open_s()), ..self }
+    }
+
+    /// The steps of its plan, for so many hosts.
+    pub fn steps(&self) -> Vec<Step> {
+        if self.scouts { with_scouts(&self.plan.steps(), self.hosts.into()) } else { self.plan.steps() }
+    }
+
+    /// How long before it begins the rollout is published, in seconds.
+    pub fn notice_s(&self) -> u64 {
+        if self.announced { rule::notice(self.poll_s) } else { 0 }
     }
 
     /// The same with an operator's own schedule, and how often it says that hosts ask.
@@ -250,6 +270,11 @@ impl Plan {
             Plan::Emergency => "emergency",
             Plan::OneStep => "one-step",
         }
+    }
+
+    /// How often hosts poll while their step is open, in seconds, as the operator's plans have it.
+    pub fn open_s(self) -> u64 {
+        if matches!(self, Plan::Fast | Plan::Emergency) { 60 } else { 300 }
     }
 
     /// Its steps.

@@ -43,7 +43,9 @@ const MONTH: f64 = 30.0 * 86_400.0;
 #[allow(clippy::cast_precision_loss, reason = "hosts and seconds")]
 pub(super) fn formula(case: &Case, seconds: u64, started: u64) -> f64 {
     let (hosts, started) = (f64::from(case.hosts), started as f64);
-    let polls = hosts * seconds as f64 / case.poll_s as f64;
+    // Within an interval before its turn a host polls as often as while its step is open.
+    let near = (case.poll_s as f64 / case.open_s as f64 - 1.0).max(0.0);
+    let polls = hosts * seconds as f64 / case.poll_s as f64 + near * started;
     // Head, roll-up and latch; before that the manifest, the artifact, and a look whether the step is open.
     let gate = (3.0 + READS) * started;
     let rounds = seconds as f64 / case.stewards.every_s as f64;

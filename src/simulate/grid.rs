@@ -37,7 +37,10 @@ pub fn trouble(hosts: u32) -> Vec<Case> {
         with("all stewards dead for 1 h", |case| case.stewards.dead_s = Some(2400)),
         with("1 % of requests: 503", |case| case.bucket = Bucket::Busy),
         with("5 % of answers lost", |case| case.bucket = Bucket::Lossy),
+        with("bucket like Ceph's", |case| case.bucket = Bucket::Rgw),
         with("bucket of tier 3", |case| case.bucket = Bucket::Tier3),
+        with("no scouts", |case| case.scouts = false),
+        with("begins when it is published", |case| case.announced = false),
         with("clocks off by 5 min", |case| case.clocks = Clocks::Minutes),
         with("1 % of clocks off by a day", |case| case.clocks = Clocks::Days),
         with("all restart within a minute", |case| case.storm_s = Some(5400)),
@@ -68,7 +71,7 @@ pub fn all(hosts: u32) -> Vec<Case> {
     cases.extend(both(hosts));
     for poll_s in [60, 300, 900, 1800] {
         for plan in Plan::ALL {
-            let polled = |case: Case| Case { poll_s, open_s: poll_s.min(300), ..case.plan(plan) };
+            let polled = |case: Case| Case { poll_s, open_s: poll_s.min(plan.open_s()), ..case.plan(plan) };
             let name = |what: &str| format!("{what}, {}, poll {} min", plan.name(), poll_s / 60);
             cases.push(polled(Case::new(&name("good"), hosts)));
             for (bad, kind) in [

@@ -120,7 +120,9 @@ impl Outcome {
             times.get(needed.saturating_sub(1)).map(|at| u64::from(*at))
         };
         let (from, to) = (script::T0, Timestamp(world.now.max(script::T0.0 + 1)));
-        let requests = world.tally.total(from, to);
+        // What is paid for begins when it is published.
+        let published = Timestamp(from.0 - world.case.notice_s());
+        let requests = world.tally.total(published, to);
         let peaks = Prefix::ALL.into_iter().zip(world.tally.peaks(from, to)).collect();
         let (bytes_peak, artifact_peak) = world.tally.heaviest(from, to);
         Outcome {
@@ -141,8 +143,8 @@ impl Outcome {
             cost: cost::of(
                 world.case,
                 &requests,
-                world.tally.heads(Timestamp(from.0 - cost::IDLE), from),
-                to.since(from).as_secs(),
+                world.tally.heads(Timestamp(published.0 - cost::IDLE), published),
+                to.since(published).as_secs(),
                 all_started,
             ),
             // Where it stops, a step has a part of its hosts: nothing to compare.

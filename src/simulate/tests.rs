@@ -27,6 +27,20 @@ fn a_good_release_reaches_every_host_evenly_and_costs_what_the_formula_says() {
 }
 
 #[test]
+fn starts_of_a_step_are_even() {
+    // What hosts learn late shows most where a ramp is shorter than a poll.
+    let case = Case { polls: Polls::Skip, poll_s: 900, ..Case::new("good", 2500).plan(Plan::Emergency) };
+    let outcome = run(&case, 1);
+    assert_eq!((outcome.ended, outcome.spread.len()), (Ended::Done, 3), "{outcome:?}");
+    for spread in &outcome.spread {
+        assert!(spread.distance < spread.chance, "{spread:?}");
+    }
+    // What it costs not to be told before.
+    let sudden = run(&Case { announced: false, ..case }, 1);
+    assert!(sudden.spread[0].distance > sudden.spread[0].chance, "{:?}", sudden.spread);
+}
+
+#[test]
 fn counting_polls_gives_what_running_them_gives() {
     let case = Case::new("good", 1000).plan(Plan::Emergency);
     let counted = run(&case, 3);

@@ -61,7 +61,8 @@ impl<'a> World<'a> {
     pub(super) fn new(case: &'a Case, seed: u64) -> World<'a> {
         let names = script::names();
         let head = script::head(case, seed);
-        let start = script::T0.0 - case.poll_s - cost::IDLE;
+        let published = script::T0.0 - case.notice_s();
+        let start = published - case.poll_s - cost::IDLE;
         let nature = Nature { case, seed };
         let longer = if case.offline > 0.0 { 2 } else { 1 };
         let dead = case.stewards.dead_s.map_or(0, |_| 3600);
@@ -91,7 +92,7 @@ impl<'a> World<'a> {
         };
         world.arrivals = (0..case.hosts).map(|number| (world.arrival(number, start), number)).collect();
         world.arrivals.sort_unstable_by(|one, two| two.cmp(one));
-        world.queue.push(Reverse((script::T0.0, PUBLISH)));
+        world.queue.push(Reverse((published, PUBLISH)));
         world.queue.push(Reverse((start, STEWARDS)));
         if let Some(storm) = case.storm_s {
             world.queue.push(Reverse((script::T0.0 + storm, STORM)));
@@ -323,7 +324,7 @@ impl<'a> World<'a> {
     /// When something comes from outside that no host foresees.
     fn disturbed(&self) -> u64 {
         let storm = self.case.storm_s.map(|storm| script::T0.0 + storm).filter(|storm| *storm > self.now);
-        let publish = (self.current == 0).then_some(script::T0.0);
+        let publish = (self.current == 0).then_some(script::T0.0 - self.case.notice_s());
         storm.unwrap_or(NEVER).min(publish.unwrap_or(NEVER))
     }
 

@@ -76,6 +76,20 @@ impl Field {
         }
     }
 
+    /// Somebody has asked what the bucket can do, and it can do everything.
+    pub(crate) fn is_of_tier_1(&self) {
+        let caps = fetchd::fleet::caps::Caps {
+            tier: fetchd::fleet::caps::Tier::All,
+            at: Timestamp::now(),
+            conditions: true,
+            conditional_delete: true,
+            not_modified: true,
+            lists: true,
+            ..fetchd::fleet::caps::Caps::unknown()
+        };
+        self.put(self.names.caps(), caps.to_file());
+    }
+
     pub(crate) fn ask(&self, request: Request) -> What {
         self.store.lock().unwrap().ask(request).what
     }

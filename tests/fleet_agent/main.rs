@@ -12,3 +12,4 @@ mod keys;
 mod many;
 mod rollout;
 mod state;
+mod stewards;

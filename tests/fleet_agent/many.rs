@@ -39,16 +39,7 @@ struct Many<'a> {
 
 impl<'a> Many<'a> {
     fn start(field: &'a Field, sites: &'a [Site]) -> Many<'a> {
-        let caps = fetchd::fleet::caps::Caps {
-            tier: fetchd::fleet::caps::Tier::All,
-            at: Timestamp::now(),
-            conditions: true,
-            conditional_delete: true,
-            not_modified: true,
-            lists: true,
-            ..fetchd::fleet::caps::Caps::unknown()
-        };
-        field.put(field.names.caps(), caps.to_file());
+        field.is_of_tier_1();
         let begun = Instant::now();
         let start = |(number, site): (usize, &'a Site)| {
             let name = format!("host-{number}");

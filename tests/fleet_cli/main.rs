@@ -17,7 +17,7 @@ fn a_rollout_from_an_empty_bucket_to_its_end() {
 
     // Looked at, and not written.
     let before = shell.server.keys();
-    let plan = ["start", "--release", &second, "--plan", "plan.toml"];
+    let plan = ["start", "--release", &second, "--plan", "plan.toml", "--at", "now"];
     let text = shell.good(&[&["fleet"], &plan[..], &WHO, &["--dry-run"]].concat());
     assert!(text.ends_with("nothing was written\n") && text.contains("now: 0 → 4"), "{text}");
     let dry = shell.json(&[&plan[..], &["--dry-run"]].concat());

@@ -103,9 +103,9 @@ impl Shell {
         object["release"].as_str().unwrap().to_owned()
     }
 
-    /// Starts the rollout of a release with the plan of the test.
+    /// Starts the rollout of a release with the plan of the test, at once.
     pub(crate) fn start(&self, release: &str) -> Value {
-        self.json(&["start", "--release", release, "--plan", "plan.toml", "--yes"])
+        self.json(&["start", "--release", release, "--plan", "plan.toml", "--at", "now", "--yes"])
     }
 
     /// A host says in the inventory that it exists.

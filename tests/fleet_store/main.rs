@@ -2,6 +2,7 @@
 //! days, and servers that others wrote.
 
 #![cfg(all(feature = "cli", feature = "fleet"))]
+#![allow(clippy::print_stderr, reason = "races say how long they took")]
 #![allow(clippy::unwrap_used, reason = "functions beside the tests fail as the tests do")]
 
 mod contract;
@@ -39,7 +40,7 @@ impl Subject {
 
     async fn server(server: &S3Server, deletes: Deletes) -> Subject {
         let way = Way::Bucket(Box::new(carrier(&server.source("fleet"), &server.options(), deletes).await));
-        Subject { ways: vec![way], races: races::PART }
+        Subject { ways: vec![way], races: races::size(races::PART) }
     }
 
     /// The answer to a request, by whichever way is the `nth`'s.
@@ -122,7 +123,7 @@ async fn seaweed(server: &mut Seaweed) -> Subject {
     for url in &urls {
         ways.push(Way::Bucket(Box::new(carrier(url, &server.options(), Deletes::Conditional).await)));
     }
-    Subject { ways, races: races::SMALL }
+    Subject { ways, races: races::size(races::SMALL) }
 }
 
 #[tokio::test]

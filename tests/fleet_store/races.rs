@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fetchd::fleet::store::{Request, What};
 use futures_util::future::join_all;
@@ -27,13 +27,23 @@ pub(crate) const PART: Size = Size { rounds: 5, writers: 6, each: 4, hosts: 15 }
 /// Where it takes several.
 pub(crate) const SMALL: Size = Size { rounds: 3, writers: 4, each: 3, hosts: 8 };
 
+/// `usual`, or everything where somebody has the time for it (`docs/fleet-stores.md`).
+pub(crate) fn size(usual: Size) -> Size {
+    if std::env::var_os("FETCHD_TEST_FLEET_RACES").is_some_and(|size| size == "whole") { WHOLE } else { usual }
+}
+
 const RACERS: usize = 32;
 const SLOTS: usize = 5;
 
 pub(crate) async fn all(subject: &Subject) {
+    let begun = Instant::now();
     one_creates(subject).await;
+    let created = begun.elapsed();
     no_line_is_lost(subject, "fleet/race/lines").await;
+    let written = begun.elapsed() - created;
     no_slot_has_two_holders(subject).await;
+    let taken = begun.elapsed() - created - written;
+    eprintln!("{:?}: created {created:.1?}, lines {written:.1?}, slots {taken:.1?}", subject.races);
 }
 
 async fn one_creates(subject: &Subject) {

@@ -87,8 +87,9 @@ impl Fleet {
     }
 
     fn with(member: Membership, kept: Kept, now: Timestamp) -> Fleet {
-        let steward =
-            member.me.volunteers.then(|| Steward::new(member.me.names.clone(), member.me.id, &member.me.boot, now));
+        let me = &member.me;
+        let steward = || Steward::new(me.names.clone(), me.id, &me.boot, now).within(me.poll_s);
+        let steward = me.volunteers.then(steward);
         Fleet {
             host: Host::new(member.me.clone(), kept.memory, now),
             steward,

@@ -162,7 +162,15 @@ fn planned(command: Command) -> Command {
              `:hold` at its end a host that was rolled back keeps its slot, and broken hosts stop their group.",
         ))
         .arg(several("window", "WINDOW", "When hosts may switch, UTC: `mon,tue 22:00-04:00`"))
-        .arg(text("at", "TIME", "When it begins: a time, or `2h` from now [default: now]").value_parser(values::beginning))
+        .arg(
+            text("at", "TIME", "When it begins: `now`, `2h`, a day [default: once every host has looked]")
+                .long_help(
+                    "When it begins: `now`, a length of time such as `2h`, or a time such as `2027-12-31T08:00:00Z`. \
+                     [default: once every host has polled and knows of it, so that those of the first step come one \
+                     after the other and not at their next poll; a way back: now]",
+                )
+                .value_parser(values::begin),
+        )
         .arg(text("salt", "TEXT", "Sorts the hosts; the same one sorts them alike [default: the release]"))
         .arg(
             text("at-least-seq", "N", "The number that hosts have seen, where somebody has emptied the bucket")

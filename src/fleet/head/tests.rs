@@ -66,7 +66,7 @@ fn nobody_goes_faster_than_the_offline_key_allows() {
     assert!(refused(Bounds { min_steps: 4, ..bounds() }).contains("3 steps, at least 4"));
     assert!(refused(Bounds { max_first_pct: 0.5, ..bounds() }).contains("1 % of ring `all`, at most 0.5 %"));
     assert!(refused(Bounds { min_bake_s: 1801, ..bounds() }).contains("watched for 1800 s"));
-    assert!(refused(Bounds { min_total_s: 4 * 3600 + 1, ..bounds() }).contains("after 14400 s, at least 14401 s"));
+    assert!(refused(Bounds { min_total_s: 15_301, ..bounds() }).contains("after 15300 s, at least 15301 s"));
     let strict = Bounds { min_steps: 9, max_first_pct: 0.1, min_total_s: 90_000, min_bake_s: 9000, ..bounds() };
     assert_eq!(within(&plan, &Bounds { emergency_ok: true, ..strict }), Ok(()));
 }

@@ -16,7 +16,8 @@ use crate::fleet::times::part;
 /// By how much a rollout may claim to have begun before a host has last seen the head without it, in seconds.
 const BACKDATED: u64 = 900;
 
-/// How long after the moment at which a step can open its hosts begin to look whether it has, in seconds.
+/// How long after the moment at which the step before can have passed its hosts begin to look whether it has, in seconds;
+/// at most a third of what is left until it opens.
 const LOOKS_AFTER: u64 = 90;
 
 /// After a window has opened, hosts come within so many seconds.
@@ -168,11 +169,12 @@ impl Host {
         }
         let first = rule::before(head, place).is_none();
         let opens = rule::floor(head, ring, step);
-        if !first && !done && now < opens {
-            // The step before cannot have passed yet, and a minute after it can the stewards know. Who comes early in the
-            // step looks first; who looked now would look in vain, and would see the step open a whole interval too late.
-            let look = opens.0.saturating_add(LOOKS_AFTER).saturating_add(floor.since(opens).as_secs() / 2);
-            return Next::Wait(Word::Waiting, None, Some(Timestamp(look)));
+        let passes = Timestamp(opens.0.saturating_sub(rule::pause(head, place)));
+        let looks = passes.0.saturating_add(LOOKS_AFTER.min(opens.since(passes).as_secs() / 3));
+        // Before that the stewards cannot know. Who comes early in the step looks first; who has time looks later, and once.
+        let look = Timestamp(looks.saturating_add(floor.since(opens).as_secs() / 2));
+        if !first && !done && now < look && now < floor {
+            return Next::Wait(Word::Waiting, None, Some(look.min(floor)));
         }
         if !first && !done && !self.fresh.rollup {
             return self.anew(Stage::Rollup);

@@ -23,9 +23,6 @@ const LONGEST_RETRY_AFTER: u64 = 86_400;
 /// By how much the number of a state may be higher than that of the last one that was seen.
 const LONGEST_JUMP: u64 = 1 << 32;
 
-/// The longest time between two polls whatever a head says, in seconds: a later head must be able to correct it.
-const LONGEST_POLL: u64 = 86_400;
-
 /// How old the time of the last poll may be where it is kept, in seconds.
 const SAVED_READ: u64 = 600;
 
@@ -286,7 +283,7 @@ impl Host {
         (self.word, self.code) = (word, code.map(Code::new));
         let hint = self.head.as_ref().map(|head| head.poll_s);
         let interval =
-            hint.map_or(self.me.poll_s, |hint| if self.near { hint.open } else { hint.idle }).min(LONGEST_POLL);
+            hint.map_or(self.me.poll_s, |hint| if self.near { hint.open } else { hint.idle }).min(rule::LONGEST_POLL);
         #[allow(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,

@@ -18,6 +18,9 @@ fn rollup(steps: &[Count]) -> Rollup {
     rollup
 }
 
+/// One and a half polls of five minutes, in hours: what hosts need to see that a step has passed.
+const LOOKS: f64 = 0.125;
+
 const FIRST: Place = Place { ring: 0, step: 0 };
 const SECOND: Place = Place { ring: 0, step: 1 };
 
@@ -49,11 +52,11 @@ fn a_step_opens_when_the_one_before_has_passed_and_never_before_its_time() {
     assert_eq!(opens(&head, Some(&known), SECOND), None);
     // Somebody says that it has passed at once: the signed schedule holds.
     known.rings[0][0].passed_at = Some(T0);
-    assert_eq!(opens(&head, Some(&known), SECOND), Some(at(1.5)));
+    assert_eq!(opens(&head, Some(&known), SECOND), Some(at(1.5 + LOOKS)));
     known.rings[0][0].passed_at = Some(at(4.0));
-    assert_eq!(opens(&head, Some(&known), SECOND), Some(at(4.0)));
+    assert_eq!(opens(&head, Some(&known), SECOND), Some(at(4.0 + LOOKS)));
     let half = Turn { place: SECOND, within: 0.5 };
-    assert_eq!(starts(&head, Some(&known), half), Some(at(4.5)));
+    assert_eq!(starts(&head, Some(&known), half), Some(at(4.5 + LOOKS)));
 }
 
 #[test]
@@ -64,13 +67,15 @@ fn a_ring_waits_for_the_one_before_and_its_delay() {
     head.rings[0].steps = Some(vec![once]);
     head.rings[1].delay_s = 7200;
     let second = Place { ring: 1, step: 0 };
-    assert_eq!((floor(&head, 0, 0), floor(&head, 1, 0), floor(&head, 1, 1)), (T0, at(3.0), at(4.5)));
+    assert_eq!((floor(&head, 0, 0), floor(&head, 1, 0), floor(&head, 1, 1)), (T0, at(3.0), at(4.5 + LOOKS)));
     assert_eq!((before(&head, second), after(&head, FIRST)), (Some(FIRST), Some(second)));
     assert_eq!(places(&head).count(), 4);
     let mut known = Rollup::empty("r-1", 1, String::new(), T0, &[1, 3]);
     assert_eq!(opens(&head, Some(&known), second), None);
     known.rings[0][0].passed_at = Some(at(2.0));
     assert_eq!(opens(&head, Some(&known), second), Some(at(4.0)));
+    head.rings[1].delay_s = 0;
+    assert_eq!(opens(&head, Some(&known), second), Some(at(2.0 + LOOKS)), "its hosts have to look all the same");
 }
 
 #[test]
@@ -142,6 +147,35 @@ fn a_step_passes_when_it_was_watched_and_enough_of_it_are_well() {
     assert_eq!(verdict(counts(200, 180, 3, 0)), Err(NotPassed::Unwell { ok: 180, started: 200 }));
     assert_eq!(verdict(counts(100, 90, 10, 0)), Err(NotPassed::Halts));
     assert_eq!(passed(&head, &rollup(&[]), SECOND, end), Err(NotPassed::Closed));
+}
+
+#[test]
+fn a_small_step_waits_for_somebody_and_not_for_ever() {
+    let mut head = head();
+    head.rings[0].hosts = 100;
+    assert_eq!(expected(&head, FIRST), 1);
+    let deadline = Timestamp(at(1.5).0 + head.gate.deadline_s);
+    let verdict = |count, now| passed(&head, &rollup(&[count]), FIRST, now);
+    let nobody = Err(NotPassed::Few { started: 0, needed: 1 });
+    assert_eq!(verdict(counts(0, 0, 0, 0), at(1.5)), nobody);
+    assert_eq!(verdict(counts(0, 0, 0, 0), Timestamp(deadline.0 - 1)), nobody);
+    assert_eq!(verdict(counts(0, 0, 0, 0), deadline), Ok(()), "its host is off, or there is none");
+    assert_eq!(verdict(counts(1, 1, 0, 0), at(1.5)), Ok(()));
+    // Somebody has it, and nobody is known to be well: that is no progress, however long it takes.
+    for bad in [counts(1, 0, 0, 0), counts(1, 0, 1, 0), counts(1, 0, 0, 1)] {
+        assert_eq!(verdict(bad, at(9.0)), Err(NotPassed::Unwell { ok: 0, started: 1 }));
+    }
+    // Another step of few, and one of them fails: those before are well.
+    let second = rollup(&[Count { passed_at: Some(at(1.5)), ..counts(1, 1, 0, 0) }, counts(4, 3, 1, 0)]);
+    assert_eq!(passed(&head, &second, SECOND, at(9.0)), Ok(()));
+}
+
+#[test]
+fn a_large_step_waits_for_its_hosts_however_long_it_takes() {
+    let mut head = head();
+    head.rings[0].hosts = 10_000;
+    let few = passed(&head, &rollup(&[counts(4, 4, 0, 0)]), FIRST, at(100.0));
+    assert_eq!(few, Err(NotPassed::Few { started: 4, needed: 5 }));
 }
 
 #[test]

@@ -87,8 +87,8 @@ impl Shard {
         Some(self.after.is_none())
     }
 
-    /// A whole reading has come to its end.
-    pub(super) fn is_read(&mut self, now: Timestamp, open: bool, early: bool) {
+    /// A whole reading has come to its end. While a step is open, `round` is how long a round is, in seconds.
+    pub(super) fn is_read(&mut self, now: Timestamp, round: Option<u64>, early: bool) {
         let same = self.read.is_some() && self.pieces.0 == self.pieces.1;
         self.quiet = if same { (self.quiet + 1).min(MOST_QUIET - 1) } else { 0 };
         if !same {
@@ -97,7 +97,7 @@ impl Shard {
         (self.pieces, self.pages) = ((self.pieces.1, 0), 0);
         self.read = Some(self.began.0);
         let less_often = if early { 1 } else { u64::from(self.quiet + 1) };
-        let pause = if open { super::OPEN * less_often } else { super::CLOSED };
+        let pause = round.map_or(super::CLOSED, |round| round * less_often);
         self.due = Timestamp0(Timestamp(now.0.saturating_add(pause)));
     }
 
@@ -224,12 +224,13 @@ pub(super) fn roll_up(
     estimate(&mut rollup.rings, &samples);
     rollup.bad.sort_by_key(|bad| (bad.at, bad.host));
     rollup.bad.truncate(MOST_BAD);
-    pass(head, &mut rollup, known, as_of);
+    pass(head, &mut rollup, known, as_of, now);
     Some(rollup)
 }
 
 /// Says which steps have passed, in their order: a step that has stays so, and one counts only after those before it.
-fn pass(head: &Head, rollup: &mut Rollup, known: Option<&Rollup>, now: Timestamp) {
+/// What it is judged by is of `as_of`; it has passed `now`, for from now on hosts can know.
+fn pass(head: &Head, rollup: &mut Rollup, known: Option<&Rollup>, as_of: Timestamp, now: Timestamp) {
     for place in rule::places(head) {
         let (ring, step) = (usize::from(place.ring), usize::from(place.step));
         let plan = &head.steps_of(ring)[step];
@@ -237,7 +238,7 @@ fn pass(head: &Head, rollup: &mut Rollup, known: Option<&Rollup>, now: Timestamp
         let before = known.and_then(|known| known.step(place)).and_then(|count| count.passed_at);
         // Nobody has to be believed that a step had passed before it can have, or will have.
         let before = before.filter(|at| at.0 >= baked && at.0 <= now.0.saturating_add(crate::fleet::Clock::TOLERATED));
-        let passed = before.or_else(|| rule::passed(head, rollup, place, now).is_ok().then_some(now));
+        let passed = before.or_else(|| rule::passed(head, rollup, place, as_of).is_ok().then_some(now));
         let Some(count) = rollup.rings.get_mut(ring).and_then(|steps| steps.get_mut(step)) else { return };
         count.passed_at = passed;
         if passed.is_none() {

@@ -178,6 +178,11 @@ impl Steward {
         started < FEW && rule::floor(head, 0, 0) <= self.clock().later()
     }
 
+    /// How long a round is while a step is open, in seconds: hosts that look more often are not kept waiting.
+    fn round(&self) -> u64 {
+        self.head.as_deref().map_or(OPEN, |head| head.poll_s.open.clamp(1, OPEN))
+    }
+
     /// Whether anything can change soon: somebody may start, or has not said yet how it went.
     pub(super) fn is_open(&self) -> bool {
         let Some(head) = self.head.as_deref() else { return false };
@@ -209,7 +214,7 @@ impl Steward {
         }
         self.notice_gap();
         if self.others_count() {
-            return self.rest(Timestamp(self.seen.0.saturating_add(OPEN)));
+            return self.rest(Timestamp(self.seen.0.saturating_add(self.round())));
         }
         self.list_next();
     }
@@ -234,7 +239,7 @@ impl Steward {
         let (Some(rollup), Some(head)) = (&self.rollup, &self.head) else { return false };
         let mine = self.written.as_ref().is_some_and(|mine| mine.nonce == rollup.nonce);
         let (now, as_of) = (self.clock().store().0, rollup.as_of.0);
-        let fresh = as_of.saturating_add(OPEN * 5) > now && as_of <= now.saturating_add(Clock::TOLERATED);
+        let fresh = as_of.saturating_add(self.round() * 5) > now && as_of <= now.saturating_add(Clock::TOLERATED);
         // Where several count, each takes its turn: whoever wrote last goes on, the others stand by.
         !self.once && !mine && fresh && is_of(rollup, head)
     }
@@ -253,13 +258,14 @@ impl Steward {
     }
 
     fn take_page(&mut self, number: usize, what: What) {
-        let (seen, open, early) = (self.seen, self.is_open(), self.is_early());
+        let (seen, early) = (self.seen, self.is_early());
+        let pause = if self.is_open() { Some(self.round()) } else { None };
         let Some(shard) = self.shards.get_mut(number) else { return self.nonsense() };
         match what {
             What::Evidence { found, next } => {
                 let Some(last) = shard.page(&found, next) else { return self.nonsense() };
                 if last {
-                    shard.is_read(seen, open, early);
+                    shard.is_read(seen, pause, early);
                     self.list_next();
                 }
             }
@@ -310,7 +316,7 @@ impl Steward {
                 self.conflicts += 1;
                 (self.rollup, self.rollup_tag) = (None, None);
                 if self.conflicts > MOST_CONFLICTS {
-                    return self.rest(Timestamp(self.seen.0.saturating_add(OPEN)));
+                    return self.rest(Timestamp(self.seen.0.saturating_add(self.round())));
                 }
                 self.stage = Stage::Rollup;
             }
@@ -355,8 +361,11 @@ impl Steward {
 
     fn end_round(&mut self) {
         self.done = true;
-        let pause = if self.is_open() { OPEN } else { LOOKS };
-        self.rest(Timestamp(self.seen.0.saturating_add(pause)));
+        let pause = if self.is_open() { self.round() } else { LOOKS };
+        // A step that can pass before that is looked at when it can.
+        let store = self.clock().store();
+        let bakes = self.bakes_until().filter(|at| *at > store).map_or(pause, |at| at.since(store).as_secs() + 1);
+        self.rest(Timestamp(self.seen.0.saturating_add(pause.min(bakes))));
     }
 
     pub(super) fn rest(&mut self, until: Timestamp) {

@@ -8,10 +8,10 @@ fn a_rollout_reads_well_in_80_columns() {
     assert!(text.starts_with("app stable  1.1.0+abc  RUNNING\n"), "{text}");
     for line in [
         "next         Step 2 (10 %) is filling: the last of its hosts may start at",
-        "             2027-01-15T10:30:00Z (in 50m)",
+        "             2027-01-15T10:37:30Z (in 57m 30s)",
         "ring all, about 1000 hosts",
         "  1     1 %  [####################]  passed, 10m ago",
-        "  2    10 %  [########............]  filling, in 50m",
+        "  2    10 %  [########............]  filling, in 57m 30s",
         "             40 of about 90 started: 36 ok, 4 under way, 1 declined",
         "  3   100 %  [....................]  closed",
         "             step 2 has to pass",

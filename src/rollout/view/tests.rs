@@ -97,9 +97,9 @@ fn a_running_rollout_shows_which_step_fills_and_until_when() {
     assert_eq!((view.state, view.halt.is_none()), (Standing::Running, true));
     let words: Vec<Word> = view.rings[0].steps.iter().map(|step| step.state).collect();
     assert_eq!(words, [Word::Passed, Word::Filling, Word::Closed]);
-    assert_eq!(view.rings[0].steps[1].full, Some(after(5400 + 3600)));
+    assert_eq!(view.rings[0].steps[1].full, Some(after(5400 + 450 + 3600)));
     assert_eq!(view.rings[0].steps[2].waits.as_deref(), Some("step 2 has to pass"));
-    assert_eq!(view.next.at, Some(after(9000)));
+    assert_eq!(view.next.at, Some(after(9450)));
     assert!(view.next.text.starts_with("Step 2 (10 %) is filling"), "{}", view.next.text);
     let hosts = Hosts { planned: 1000, waiting: 949, under_way: 4, ok: 46, declined: 1, ..Hosts::default() };
     assert_eq!(view.hosts, hosts);
@@ -118,16 +118,16 @@ fn a_step_goes_from_word_to_word() {
     };
     let same = |_: &mut Scene| {};
     assert_eq!(word(5300, &|scene| scene.head.steps[1].not_before = Some(after(5500))).0, Word::Opens);
-    assert_eq!(word(5500, &same).0, Word::Filling);
-    assert_eq!(word(9100, &same).0, Word::Baking);
-    let (waiting, waits, next) = word(10_900, &same);
+    assert_eq!(word(5900, &same).0, Word::Filling);
+    assert_eq!(word(9500, &same).0, Word::Baking);
+    let (waiting, waits, next) = word(11_300, &same);
     assert_eq!((waiting, waits.as_str()), (Word::Waiting, "only 36 of 40 started hosts are well"));
     assert_eq!(next, "Step 2 (10 %) waits: only 36 of 40 started hosts are well.");
-    let (_, waits, _) = word(10_900, &|scene| scene.rollup.rings[0][1] = Count::default());
+    let (_, waits, _) = word(11_300, &|scene| scene.rollup.rings[0][1] = Count::default());
     assert_eq!(waits, "0 hosts have started, and 5 are needed");
     let (closed, waits, _) = word(5500, &|scene| scene.head.steps[1].manual = true);
     assert_eq!((closed, waits.as_str()), (Word::Closed, "an operator has to promote it"));
-    let (_, _, next) = word(5500, &|scene| {
+    let (_, _, next) = word(5900, &|scene| {
         scene.head.rings = vec![ring("canary", 1000), ring("prod", 1000)];
         scene.rollup.rings.push(vec![Count::default(); 3]);
     });
