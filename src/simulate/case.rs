@@ -197,11 +197,6 @@ impl Case {
         Case { plan, scouts, open_s: self.poll_s.min(plan.open_s()), ..self }
     }
 
-    /// The steps of its plan, for so many hosts.
-    pub fn steps(&self) -> Vec<Step> {
-        if self.scouts { with_scouts(&self.plan.steps(), self.hosts.into()) } else { self.plan.steps() }
-    }
-
     /// How long before it begins the rollout is published, in seconds.
     pub fn notice_s(&self) -> u64 {
         if self.announced { rule::notice(self.poll_s) } else { 0 }
@@ -212,7 +207,7 @@ impl Case {
     pub fn own(self, name: &str, steps: &[Step], gate: Gate, poll: PollHint) -> Case {
         let step = |step: &Step| Step { not_before: None, manual: false, ..step.clone() };
         let own = Own { name: name.to_owned(), steps: steps.iter().map(step).collect(), gate };
-        Case { own: Some(Box::new(own)), poll_s: poll.idle, open_s: poll.open, ..self }
+        Case { own: Some(Box::new(own)), scouts: false, poll_s: poll.idle, open_s: poll.open, ..self }
     }
 
     /// What makes no sense about its plan, if anything does.
@@ -220,9 +215,10 @@ impl Case {
         super::script::head(self, 0).nonsense()
     }
 
-    /// The steps of the rollout.
+    /// The steps of the rollout, for so many hosts.
     pub fn steps(&self) -> Vec<Step> {
-        self.own.as_ref().map_or_else(|| self.plan.steps(), |own| own.steps.clone())
+        let steps = self.own.as_ref().map_or_else(|| self.plan.steps(), |own| own.steps.clone());
+        if self.scouts { with_scouts(&steps, self.hosts.into()) } else { steps }
     }
 
     /// The gate between them.
