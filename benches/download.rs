@@ -215,7 +215,7 @@ fn unpacked(artifact: &Path, directory: &Path, format: Format, size: u64) -> Dur
         artifact: artifact.to_owned(),
         out: out.clone(),
     };
-    let mut worker = ProcessWorker::new(fetchd(), &directory.join("staging"), Settings::default());
+    let mut worker = ProcessWorker::new(fetchd(), directory.join("staging"), Settings::default());
     let begun = Instant::now();
     worker.extract(&job, &mut Unattended).unwrap();
     let time = begun.elapsed();

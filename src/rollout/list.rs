@@ -156,7 +156,7 @@ pub fn rollouts(desk: &mut Desk<'_>, most: usize) -> Result<(Vec<Rollout>, usize
     }
     let current = desk.head()?.map(|found| found.head);
     let mut all: Vec<(String, (u64, Timestamp))> = last.into_iter().collect();
-    all.sort_by(|a, b| (b.1.1, b.1.0).cmp(&(a.1.1, a.1.0)));
+    all.sort_by_key(|a| std::cmp::Reverse((a.1.1, a.1.0)));
     let (mut found, mut read) = (Vec::new(), 0);
     for (rollout, (seq, changed)) in &all {
         if found.len() == most {

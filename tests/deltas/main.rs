@@ -15,6 +15,12 @@ use serde_json::{Value, json};
 
 use bench::{Bench, delta, ok, program};
 
+/// What is done to a bench before a host looks at it.
+type Damage = Box<dyn Fn(&Bench)>;
+
+/// What is changed in a manifest.
+type Edit = Box<dyn Fn(&mut Value)>;
+
 /// The full artifact is not what was signed, so a silent way back to it would end in a failure.
 #[test]
 fn a_published_delta_takes_the_place_of_the_artifact() {
@@ -62,7 +68,7 @@ fn serve(bench: &mut Bench) -> ScriptedOrigin {
 #[test]
 fn whatever_is_wrong_with_a_delta_the_full_artifact_is_taken_at_once() {
     let good = || delta("1.0.0", "1.1.0", Format::Dcz);
-    let cases: Vec<(&str, Box<dyn Fn(&Bench)>)> = vec![
+    let cases: Vec<(&str, Damage)> = vec![
         (
             "source.not_ready",
             Box::new(|b| {
@@ -131,7 +137,7 @@ fn whatever_is_wrong_with_a_delta_the_full_artifact_is_taken_at_once() {
 fn a_delta_that_does_not_fit_is_not_tried() {
     let good = delta("1.0.0", "1.1.0", Format::Dcz);
     let other = fetchd::digest::Sha256::of(b"another binary");
-    let edits: Vec<Box<dyn Fn(&mut Value)>> = vec![
+    let edits: Vec<Edit> = vec![
         Box::new(move |entry| entry["from_sha256"] = json!(other)),
         Box::new(|entry| entry["mem_bytes"] = (1_u64 << 40).into()),
         Box::new(|entry| entry["window_log"] = 28.into()),
