@@ -95,7 +95,9 @@ impl<'a> Scene<'a> {
     /// Waits until the source has been read without anything to take.
     pub fn settled(mut self) -> Scene<'a> {
         self.fetchd.wait("nothing is to be taken", |status| {
-            status.updates.last.as_ref().is_some_and(|last| last.outcome == "up_to_date")
+            // A later poll may already have found nothing new.
+            let outcome = status.updates.last.as_ref().map(|last| last.outcome.as_str());
+            matches!(outcome, Some("up_to_date" | "unchanged"))
         });
         self.before.floor = floor(&self.site.record());
         self
