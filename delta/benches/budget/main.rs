@@ -1,9 +1,10 @@
 //! The deltas of real releases beside those of the programs that everybody has: bytes, processor time, memory.
 //!
-//! `cargo bench -p fetchd-delta --bench budget -- [NAME…]` measures the pairs of `budget/releases.toml` whose names hold a
-//! NAME, or all of them, which takes an hour; prints Markdown; fails if a budget is exceeded. What an earlier run measured
-//! of other pairs is printed with it.
+//! `cargo bench -p fetchd-delta --bench budget -- NAME…` measures the pairs of `budget/releases.toml` whose names hold a
+//! NAME; prints Markdown; fails if a budget is exceeded. What an earlier run measured of other pairs is printed with it.
+//! Without arguments, as in `cargo bench --workspace`, it says how it is run and does nothing.
 //!
+//! - `--all`: all pairs, which takes an hour.
 //! - `--only CONTESTANT` (may be repeated): that one alone; `--slice`: the pairs of CI; `--missing`: what was not measured yet.
 //! - `--report`: measures nothing, prints what there is.
 //! - `BENCH_WHEELS`: where the wheels and the measurements are kept; `BENCH_PYTHON`: the Python whose pip gets them.
@@ -25,10 +26,18 @@ use contestants::{Contestant, Files};
 use releases::{Pair, Releases, wheels};
 use rows::Row;
 
+const USAGE: &str = "budget: nothing measured; cargo bench -p fetchd-delta --bench budget -- \
+    (--all | NAME... | --slice | --missing | --report) [--only CONTESTANT]";
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let done = match arguments.split_first() {
         Some((first, rest)) if first == "--child" => child::run(rest),
+        // An hour, and a gigabyte of downloads: never by the way.
+        None => {
+            println!("{USAGE}");
+            Ok(())
+        }
         _ => measure_and_report(&arguments),
     };
     if let Err(error) = &done {
@@ -50,6 +59,7 @@ fn measure_and_report(arguments: &[String]) -> Result<(), String> {
             "--only" => only.extend(words.next()),
             "--slice" => slice = true,
             "--missing" => missing = true,
+            "--all" => {}
             "--report" => report_alone = true,
             _ => names.push(word),
         }

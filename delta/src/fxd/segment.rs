@@ -113,7 +113,8 @@ mod tests {
 
     fn again(segments: &[Segment], old: u32, new: u32) -> Result<Vec<Segment>, ApplyError> {
         let streams = write(segments);
-        let coded = streams.each_ref().map(|bytes| encode(Stream::Control, bytes, 1, &mut 0).unwrap());
+        let coded =
+            encode(&streams.each_ref().map(|bytes| (Stream::Control, bytes.clone())), 1, 0, |_| Ok(())).unwrap();
         let mut numbers = std::array::from_fn(|index| {
             let length = streams[index].len() as u64;
             Numbers::new(Decoder::new(Stream::Control, &coded[index], length, &Limits::default()).unwrap())

@@ -3,13 +3,15 @@
 //! The specification is `docs/formats/fxd-1-streams.md`. A stream's length is not in it: the container
 //! says it, and a stream that holds more or fewer bytes is damaged.
 
+mod choice;
 mod frame;
 #[cfg(debug_assertions)]
 pub(crate) mod fuzz;
 mod mixed;
 mod stored;
 
-use crate::{ApplyError, CreateError, Limits};
+use crate::{ApplyError, Limits};
+pub(crate) use choice::encode;
 
 /// What a stream holds; it picks the contexts of a method, never what may be in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,27 +27,6 @@ pub(crate) enum Stream {
     Residuals,
     /// By how much a reference was predicted wrongly, as variable-length integers.
     References,
-}
-
-/// `bytes` by the method that makes them shortest. `level` is that of zstd.
-///
-/// `slow` is how many bytes may still be coded by the method that takes the most time to read; what this
-/// stream uses is taken off. It is worth the most in short streams, so those go first.
-pub(crate) fn encode(kind: Stream, bytes: &[u8], level: i32, slow: &mut u64) -> Result<Vec<u8>, CreateError> {
-    let (mut method, mut coded) = (Method::Stored, bytes.to_vec());
-    let framed = frame::encode(bytes, level)?;
-    if framed.len() < coded.len() {
-        (method, coded) = (Method::Frame, framed);
-    }
-    let length = bytes.len() as u64;
-    if length <= *slow
-        && let Some(mixed) = mixed::encode(kind, bytes, coded.len()).filter(|mixed| mixed.len() < coded.len())
-    {
-        (method, coded) = (Method::Mixed, mixed);
-        *slow -= length;
-    }
-    coded.insert(0, method as u8);
-    Ok(coded)
 }
 
 /// `bytes` as a stream that holds them as they are.

@@ -26,7 +26,7 @@ fn streams() -> Vec<Vec<u8>> {
 const KINDS: [Stream; 5] = [Stream::Control, Stream::Literals, Stream::Gaps, Stream::Residuals, Stream::References];
 
 fn unlimited(kind: Stream, bytes: &[u8]) -> Vec<u8> {
-    encode(kind, bytes, 3, &mut u64::MAX.clone()).unwrap()
+    encode(&[(kind, bytes.to_vec())], 3, u64::MAX, |_| Ok(())).unwrap().remove(0)
 }
 
 /// By every method, whether it pays or not.
@@ -65,13 +65,22 @@ fn what_is_written_is_read_whatever_the_pieces() {
 
 #[test]
 fn the_shortest_method_is_taken_and_the_slow_one_as_long_as_there_is_time() {
-    let bytes = streams().remove(5);
-    let mut slow = bytes.len() as u64;
-    let mixed = encode(Stream::Literals, &bytes, 3, &mut slow).unwrap();
-    assert_eq!((mixed[0], slow), (Method::Mixed as u8, 0));
-    let framed = encode(Stream::Literals, &bytes, 3, &mut slow).unwrap();
-    assert_eq!(framed[0], Method::Frame as u8);
-    assert!(mixed.len() < framed.len(), "{} {}", mixed.len(), framed.len());
+    let text = streams().remove(5);
+    let length = text.len() as u64;
+    let halves = text.split_at(text.len() / 2);
+    let all: Vec<_> = [&text, halves.0, halves.1].map(|bytes| (Stream::Literals, bytes.to_vec())).into();
+    let methods = |slow| {
+        let coded = encode(&all, 3, slow, |_| Ok(())).unwrap();
+        (coded.iter().map(|coded| coded[0]).collect::<Vec<_>>(), coded.iter().map(Vec::len).sum::<usize>())
+    };
+    let (framed, mixed) = (Method::Frame as u8, Method::Mixed as u8);
+    // What saves the most is taken, not what comes first, and never more than there is time for.
+    let sizes = [0, length / 2, length, 2 * length].map(methods);
+    assert_eq!(sizes[0].0, [framed; 3]);
+    assert_eq!(sizes[1].0.iter().filter(|&&method| method == mixed).count(), 1);
+    assert!(sizes[2].0 == [mixed, framed, framed] || sizes[2].0 == [framed, mixed, mixed], "{sizes:?}");
+    assert_eq!(sizes[3].0, [mixed; 3]);
+    assert!(sizes.windows(2).all(|pair| pair[0].1 > pair[1].1), "{sizes:?}");
     let noise = streams().remove(3);
     assert_eq!(unlimited(Stream::Gaps, &noise)[0], Method::Stored as u8);
 }

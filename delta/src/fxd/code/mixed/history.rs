@@ -5,7 +5,7 @@ use super::tables::{stretch, towards};
 /// A place is looked for by its last four bytes, and compared for so many.
 const SHORTEST: usize = 4;
 const LONGEST: u32 = 32;
-const MOST_LOG: u32 = 20;
+const MOST_LOG: u32 = 18;
 
 pub(super) struct History {
     ring: Vec<u8>,
@@ -26,7 +26,7 @@ pub(super) struct History {
 
 fn logs(length: u64) -> (u32, u32) {
     let log = length.next_power_of_two().ilog2();
-    (log.clamp(8, MOST_LOG), log.clamp(8, 16))
+    (log.clamp(8, MOST_LOG), log.clamp(8, 14))
 }
 
 impl History {
