@@ -41,7 +41,8 @@ const MONTH: f64 = 30.0 * 86_400.0;
 /// What a rollout of `seconds` to `started` hosts should cost without the lists of stewards: polls, two reports a host,
 /// reads at the gate, the lists of hosts that look themselves, and what stewards ask for in each round. `late` is how long
 /// hosts waited for steps that opened after the earliest time of the plan, all together: in that time they poll as often as
-/// while their step is open, which is most of what a plan costs whose steps are watched for no longer than a switch takes.
+/// while their step is open, and read the roll-up each time. A third of what a plan costs whose steps are watched for less
+/// than a switch takes.
 #[allow(clippy::cast_precision_loss, reason = "hosts and seconds")]
 pub(super) fn formula(case: &Case, seconds: u64, started: u64, late: u64) -> f64 {
     let (hosts, started) = (f64::from(case.hosts), started as f64);
@@ -49,7 +50,7 @@ pub(super) fn formula(case: &Case, seconds: u64, started: u64, late: u64) -> f64
     let near = (case.poll_s as f64 / case.open_s as f64 - 1.0).max(0.0);
     let polls = hosts * seconds as f64 / case.poll_s as f64 + near * (started + late as f64 / case.poll_s as f64);
     // Head, roll-up and latch; before that the manifest, the artifact, and a look whether the step is open.
-    let gate = (3.0 + READS) * started;
+    let gate = (3.0 + READS) * started + late as f64 / case.open_s as f64;
     let rounds = seconds as f64 / case.stewards.every_s as f64;
     let stewards = f64::from(case.stewards.many);
     // Head, post and roll-up; a post is renewed in each round, and one of them writes.
