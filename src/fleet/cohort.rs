@@ -95,6 +95,16 @@ impl Shards {
         (0..self.0).map(move |number| self.name(number))
     }
 
+    /// Whether one of them is called so.
+    pub fn has(self, name: &str) -> bool {
+        let hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+        match self.0 {
+            1 => name == "0",
+            16 => name.len() == 1 && name.bytes().all(hex),
+            _ => name.len() == 2 && name.bytes().all(hex),
+        }
+    }
+
     /// The name of one: the first hexadecimal digits of the SHA-256 of its hosts' ids; the only one is `0`.
     pub fn name(self, number: u16) -> String {
         if self.0 == 256 { format!("{number:02x}") } else { format!("{number:x}") }
@@ -201,6 +211,11 @@ mod tests {
         assert_eq!(host.shard(Shards::for_hosts(10_000)).len(), 1);
         assert_eq!(host.shard(Shards::for_hosts(1_000_000)).len(), 2);
         assert_eq!(Shards::for_hosts(1_000_000).all().last().as_deref(), Some("ff"));
+        for shards in [Shards::ONE, Shards(16), Shards(256)] {
+            assert!(shards.all().all(|name| shards.has(&name)));
+            assert!(!["", "00f", "g", "F", "0F", "-1"].into_iter().any(|name| shards.has(name)));
+        }
+        assert!(!Shards::ONE.has("1") && !Shards(16).has("00") && !Shards(256).has("0"));
         assert!(Shards::for_hosts(1_000_000).all().any(|shard| shard == host.shard(Shards::for_hosts(1_000_000))));
     }
 }

@@ -274,6 +274,8 @@ enum Stage {
 struct Fresh {
     head: Option<Timestamp>,
     rollup: bool,
+    /// The roll-up that was read agrees with itself.
+    consistent: bool,
     audited: bool,
     latch: bool,
     evidence: bool,

@@ -69,6 +69,10 @@ const SCOUTS: (u64, u64) = (40, 100);
 /// after the other, so of a million hosts hundreds would; of forty that come within half of the time, a dozen do
 /// (`a_bad_release_is_stopped_on_one_host_of_thousands`). Forty, because three failures of its own are then needed to hold a
 /// good release. They are watched as long as the first step is.
+///
+/// The first step takes half as long again: of a release that fails on a tenth of its hosts, two hours later, two in a hundred
+/// have failed an hour after the first of them started, and by then not all of the step must have it
+/// (`a_release_that_fails_late_is_stopped_within_the_first_step`).
 #[allow(clippy::cast_precision_loss, reason = "a number of hosts")]
 pub fn with_scouts(steps: &[Step], hosts: u64) -> Vec<Step> {
     let (scouts, from) = SCOUTS;
@@ -79,7 +83,12 @@ pub fn with_scouts(steps: &[Step], hosts: u64) -> Vec<Step> {
         not_before: first.not_before,
         ..*first
     });
-    scouts.into_iter().chain(steps.iter().cloned()).collect()
+    let slower = u64::from(scouts.is_some());
+    let mut steps = steps.to_vec();
+    if let Some(first) = steps.first_mut() {
+        first.ramp_s = first.ramp_s.saturating_add(slower * (first.ramp_s / 2));
+    }
+    scouts.into_iter().chain(steps).collect()
 }
 
 /// When a rollout goes on, and when it stops.
@@ -107,12 +116,20 @@ impl Default for Gate {
     }
 }
 
+/// Up to so many hosts three bad ones stop a rollout: of fewer than 150 that start at all, three seldom fail by chance, and
+/// one more would be a large part of the fleet.
+const SMALL: u64 = 100;
+
 impl Gate {
-    /// The usual gate for a fleet of so many hosts. With a million of them more than 500 fail although the release is good:
-    /// the number that always stops a rollout is 0.5 % of them where that is more (`docs/fleet-simulation.md`).
+    /// The usual gate for a fleet of so many hosts (`docs/fleet-simulation.md`).
+    ///
+    /// With a million of them more than 500 fail although the release is good: the number that always stops a rollout is 0.5 %
+    /// of them where that is more. And where one host of five hundred fails whatever it is given, three are bad before 150 have
+    /// started in one of several hundred rollouts: above a hundred hosts it takes four (`four_of_many_and_three_of_few`).
     pub fn for_hosts(hosts: u64) -> Gate {
         let usual = Gate::default();
-        Gate { abs_bad: usual.abs_bad.max(hosts / 200), ..usual }
+        let more = u64::from(hosts > SMALL);
+        Gate { abs_bad: usual.abs_bad.max(hosts / 200), min_bad: usual.min_bad + more, ..usual }
     }
 }
 
@@ -257,4 +274,34 @@ impl Match {
 /// Whether `wanted`, an id or a name, is this host.
 pub fn is_host(wanted: &str, host: HostId, name: Option<&str>) -> bool {
     name == Some(wanted) || wanted.parse() == Ok(host) || HostId::named(wanted) == host
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn four_of_many_and_three_of_few() {
+        let least = |hosts| Gate::for_hosts(hosts).min_bad;
+        assert_eq!([0, 10, 100].map(least), [3; 3]);
+        assert_eq!([101, 1_000, 1_000_000].map(least), [4; 3]);
+        // One host of 500 fails by itself. A rollout stops where more than one of 50 of those that started has: at the fourth
+        // of fewer than 200, the fifth of fewer than 250, and so on. All of that must be rarer than one rollout of a thousand.
+        let poisson = |mean: f64, at_least: u32| {
+            let term = |k: u32| (1..=k).fold((-mean).exp(), |term, k| term * mean / f64::from(k));
+            1.0 - (0..at_least).map(term).sum::<f64>()
+        };
+        assert!(poisson(150.0 * 0.002, 3) > 0.001, "three are not enough");
+        assert!(poisson(200.0 * 0.002, 4) < 0.001);
+    }
+
+    #[test]
+    fn the_first_step_of_many_has_scouts_before_it_and_takes_longer() {
+        let step = |pct, ramp_s| Step { pct, not_before: None, ramp_s, bake_s: 3600, manual: false };
+        let plan = [step(1.0, 3600), step(100.0, 7200)];
+        let shape = |hosts| with_scouts(&plan, hosts).iter().map(|step| (step.pct, step.ramp_s)).collect::<Vec<_>>();
+        assert_eq!(shape(10_000), [(1.0, 3600), (100.0, 7200)]);
+        assert_eq!(shape(100_000), [(0.04, 1800), (1.0, 5400), (100.0, 7200)]);
+        assert_eq!(with_scouts(&plan[1..], 100_000), &plan[1..], "one step is no first step");
+    }
 }

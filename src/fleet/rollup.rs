@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::cohort::HostId;
+use super::cohort::{HostId, Shards};
 use super::evidence::{Code, Place};
 use crate::clock::Timestamp;
 use crate::failure::Exit;
@@ -149,6 +149,21 @@ impl Rollup {
         }
     }
 
+    /// Whether its figures are those of its shards together, and each of `shards` was read at `as_of` or later.
+    ///
+    /// Every host asks before it starts, so no name of a shard is written out for it.
+    pub fn is_consistent(&self, shards: Shards) -> bool {
+        let (mut started, mut bad, mut read) = (0_u64, 0_u64, 0);
+        for (name, shard) in &self.shards {
+            started = started.saturating_add(shard.started);
+            bad = bad.saturating_add(shard.bad);
+            // One that was read before 1970 would make every look at the evidence agree.
+            read += u32::from(shards.has(name) && shard.as_of >= self.as_of);
+        }
+        let total = self.total();
+        (total.started, total.bad, read) == (started, bad, u32::from(shards.count()))
+    }
+
     /// A ring, all of its steps together.
     pub fn ring(&self, ring: usize) -> Count {
         self.rings
@@ -164,5 +179,35 @@ impl Rollup {
     /// What is known of a step.
     pub fn step(&self, place: Place) -> Option<&Count> {
         self.rings.get(usize::from(place.ring))?.get(usize::from(place.step))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_roll_up_agrees_with_itself_or_nobody_goes_by_it() {
+        let shards = Shards::try_from(16).unwrap();
+        let mut good = Rollup::empty("r-1", 1, String::new(), Timestamp(100), &[2]);
+        good.rings[0] =
+            vec![Count { started: 10, bad: 1, ..Count::default() }, Count { started: 22, bad: 0, ..Count::default() }];
+        good.shards = shards.all().map(|name| (name, Shard { started: 2, bad: 0, as_of: Timestamp(100) })).collect();
+        good.shards.get_mut("0").unwrap().bad = 1;
+        assert!(good.is_consistent(shards));
+        let with = |change: fn(&mut Rollup)| {
+            let mut rollup = good.clone();
+            change(&mut rollup);
+            rollup.is_consistent(shards)
+        };
+        assert!(!with(|rollup| rollup.rings[0][0].started = 9), "fewer than in the shards");
+        assert!(!with(|rollup| rollup.rings[0][1].bad = 1), "more");
+        assert!(!with(|rollup| rollup.shards.get_mut("f").unwrap().as_of = Timestamp(99)), "one is older than it says");
+        let renamed = |rollup: &mut Rollup| {
+            let shard = rollup.shards.remove("a").unwrap();
+            rollup.shards.insert("aa".to_owned(), shard);
+        };
+        assert!(!with(renamed), "one is missing");
+        assert!(!good.is_consistent(Shards::try_from(256).unwrap()));
     }
 }

@@ -9,6 +9,7 @@ mod post;
 mod round;
 #[cfg(test)]
 mod tests;
+mod turn;
 
 use std::fmt;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use super::store::{Reply, Request, Tag};
 use super::times::Clock;
 use crate::clock::Timestamp;
 use count::Shard;
+pub use turn::Turn;
 
 /// How many stewards there are at a time.
 pub const POSTS: u32 = 3;

@@ -21,8 +21,11 @@ pub struct Plan {
     pub scouts: bool,
     /// Rings, in their order; none = one of all hosts.
     pub rings: Vec<Ring>,
-    /// When it goes on and when it stops.
+    /// When it goes on and when it stops. What the operator has not said of it suits the size of the fleet:
+    /// [`gate_for`](Plan::gate_for).
     pub gate: Gate,
+    /// Figures of the gate that the operator has said.
+    pub said: Said,
     /// When hosts may switch.
     pub windows: Vec<Window>,
     /// How many may switch at a time.
@@ -52,7 +55,24 @@ const FAST: Steps = &[(5.0, 15, 30), (25.0, 30, 30), (100.0, 60, 0)];
 /// One hour, the shortest there can be: only where the offline key has said `emergency_ok`, and for a way back.
 const EMERGENCY: Steps = &[(5.0, 10, 5), (25.0, 15, 5), (100.0, 25, 0)];
 
+/// Which figures of a gate an operator has said, of those that otherwise follow from the size of the fleet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Said {
+    /// How few bad hosts never stop it.
+    pub min_bad: bool,
+    /// How many always do.
+    pub abs_bad: bool,
+}
+
 impl Plan {
+    /// The gate for a fleet of so many hosts.
+    pub fn gate_for(&self, hosts: u64) -> Gate {
+        let usual = Gate::for_hosts(hosts);
+        let min_bad = if self.said.min_bad { self.gate.min_bad } else { usual.min_bad };
+        let abs_bad = if self.said.abs_bad { self.gate.abs_bad } else { usual.abs_bad };
+        Gate { min_bad, abs_bad, ..self.gate.clone() }
+    }
+
     /// The plan of this name; `None` if there is none.
     pub fn named(name: &str) -> Option<Plan> {
         let steps = match name {
@@ -76,6 +96,7 @@ impl Plan {
             scouts: name != "emergency",
             rings: Vec::new(),
             gate: Gate::default(),
+            said: Said::default(),
             windows: Vec::new(),
             lease: None,
             poll_s: PollHint { idle: 1800, open },
@@ -111,6 +132,7 @@ impl Plan {
         }
         plan.rings = file.rings.into_iter().map(FileRing::into).collect();
         if let Some(gate) = file.gate {
+            plan.said = Said { min_bad: gate.min_bad.is_some(), abs_bad: gate.abs_bad.is_some() };
             plan.gate = gate.over(plan.gate);
         }
         plan.windows = file.windows;

@@ -6,7 +6,7 @@ use crate::clock::Timestamp;
 use crate::fleet::bounds::EMERGENCY;
 use crate::fleet::cohort::Shards;
 use crate::fleet::head::Head;
-use crate::fleet::plan::{Gate, Match, OnHalt, Phase, Ring, with_scouts};
+use crate::fleet::plan::{Match, OnHalt, Phase, Ring, with_scouts};
 use crate::fleet::rule::{self, FEW_HOSTS};
 
 /// What is to be rolled out, and how.
@@ -72,7 +72,7 @@ pub(super) fn head(desk: &mut Desk<'_>, start: &Start, before: Option<&Head>) ->
         }),
         rings,
         steps,
-        gate: Gate { abs_bad: plan.gate.abs_bad.max(Gate::for_hosts(hosts).abs_bad), ..plan.gate.clone() },
+        gate: plan.gate_for(hosts),
         on_halt: OnHalt::Hold,
         windows: plan.windows.clone(),
         lease: plan.lease.clone(),

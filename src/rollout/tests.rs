@@ -448,6 +448,13 @@ fn plans_are_as_long_as_they_say() {
     .unwrap();
     assert_eq!((plan.steps[0].ramp_s, plan.steps[1].manual, plan.gate.deadline_s), (HOUR, true, 600));
     assert_eq!((plan.gate.min_bad, plan.rings[0].name.as_str()), (3, "canary"));
+    // What nobody has said suits the size of the fleet; what somebody has said is what holds.
+    let figures = |text: &str, hosts| {
+        let gate = Plan::parse(text).unwrap().gate_for(hosts);
+        (gate.min_bad, gate.abs_bad, gate.deadline_s)
+    };
+    assert_eq!((figures("", 100), figures("", 1_000_000)), ((3, 500, 1800), (4, 5000, 1800)));
+    assert_eq!(figures("gate = {min_bad = 3, abs_bad = 20, deadline = \"10m\"}", 1_000_000), (3, 20, 600));
     assert!(Plan::parse("like = \"slow\"").is_err() && Plan::parse("stepps = []").is_err());
     assert_eq!(Plan::open("nowhere.toml").unwrap_err().code(), "fleet.usage");
 }

@@ -223,11 +223,7 @@ impl Case {
 
     /// The gate between them.
     pub fn gate(&self) -> Gate {
-        let usual = Gate::for_hosts(u64::from(self.hosts));
-        match &self.own {
-            Some(own) => Gate { abs_bad: own.gate.abs_bad.max(usual.abs_bad), ..own.gate.clone() },
-            None => usual,
-        }
+        self.own.as_ref().map_or_else(|| Gate::for_hosts(u64::from(self.hosts)), |own| own.gate.clone())
     }
 
     /// How long it takes by the schedule alone, in seconds.

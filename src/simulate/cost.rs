@@ -22,7 +22,7 @@ const READS: f64 = 3.0;
 pub struct Cost {
     /// In dollars.
     pub rollout: f64,
-    /// What the formula says of it; the lists of stewards are in it as they were.
+    /// What the formula says of it; the lists of stewards are in it as they were, and so is how late steps opened.
     pub formula: f64,
     /// Of `rollout`: what the lists cost, those of stewards above all.
     pub lists: f64,
@@ -39,15 +39,18 @@ pub(super) const IDLE: u64 = 3600;
 const MONTH: f64 = 30.0 * 86_400.0;
 
 /// What a rollout of `seconds` to `started` hosts should cost without the lists of stewards: polls, two reports a host,
-/// reads at the gate, the lists of hosts that look themselves, and what stewards ask for in each round.
+/// reads at the gate, the lists of hosts that look themselves, and what stewards ask for in each round. `late` is how long
+/// hosts waited for steps that opened after the earliest time of the plan, all together: in that time they poll as often as
+/// while their step is open, and read the roll-up each time. A third of what a plan costs whose steps are watched for less
+/// than a switch takes.
 #[allow(clippy::cast_precision_loss, reason = "hosts and seconds")]
-pub(super) fn formula(case: &Case, seconds: u64, started: u64) -> f64 {
+pub(super) fn formula(case: &Case, seconds: u64, started: u64, late: u64) -> f64 {
     let (hosts, started) = (f64::from(case.hosts), started as f64);
     // Within an interval before its turn a host polls as often as while its step is open.
     let near = (case.poll_s as f64 / case.open_s as f64 - 1.0).max(0.0);
-    let polls = hosts * seconds as f64 / case.poll_s as f64 + near * started;
+    let polls = hosts * seconds as f64 / case.poll_s as f64 + near * (started + late as f64 / case.poll_s as f64);
     // Head, roll-up and latch; before that the manifest, the artifact, and a look whether the step is open.
-    let gate = (3.0 + READS) * started;
+    let gate = (3.0 + READS) * started + late as f64 / case.open_s as f64;
     let rounds = seconds as f64 / case.stewards.every_s as f64;
     let stewards = f64::from(case.stewards.many);
     // Head, post and roll-up; a post is renewed in each round, and one of them writes.
@@ -62,14 +65,14 @@ pub(super) fn month(case: &Case) -> f64 {
 }
 
 #[allow(clippy::cast_precision_loss, reason = "requests")]
-pub(super) fn of(case: &Case, requests: &Requests, idle: u64, seconds: u64, started: u64) -> Cost {
+pub(super) fn of(case: &Case, requests: &Requests, idle: u64, seconds: u64, (started, late): (u64, u64)) -> Cost {
     let price = |count: u64, million: f64| count as f64 * million / 1e6;
     let lists = price(requests.list, PUT);
     let rollout = price(requests.get, GET) + price(requests.put, PUT) + lists;
     let audits = price(started, PUT) * AUDITS;
     Cost {
         rollout,
-        formula: formula(case, seconds, started) + (lists - audits).max(0.0),
+        formula: formula(case, seconds, started, late) + (lists - audits).max(0.0),
         lists,
         month: if case.polls == Polls::Skip { 0.0 } else { price(idle, GET) * MONTH / IDLE as f64 },
         month_formula: month(case),

@@ -10,6 +10,7 @@ use super::tally::{Prefix, Requests};
 use super::world::World;
 use crate::clock::Timestamp;
 use crate::fleet::rollup::Rollup;
+use crate::fleet::rule;
 
 use super::script;
 
@@ -145,7 +146,7 @@ impl Outcome {
                 &requests,
                 world.tally.heads(Timestamp(published.0 - cost::IDLE), published),
                 to.since(published).as_secs(),
-                all_started,
+                (all_started, late(world)),
             ),
             // Where it stops, a step has a part of its hosts: nothing to compare.
             spread: if all && halted_s.is_none() { spread::of(world, rollup(world).as_ref()) } else { Vec::new() },
@@ -155,6 +156,17 @@ impl Outcome {
             curves: curves(world, from, to),
         }
     }
+}
+
+/// How long hosts waited for steps that opened later than they could have, all together, in seconds.
+fn late(world: &World<'_>) -> u64 {
+    let (head, rollup) = (&world.head, rollup(world));
+    let late = |place| {
+        let opened = rule::opens(head, rollup.as_ref(), place)?;
+        let hosts = world.lines.iter().filter(|line| line.fate != Fate::Old && line.place == Some(place)).count();
+        Some(opened.since(rule::floor(head, usize::from(place.ring), usize::from(place.step))).as_secs() * hosts as u64)
+    };
+    rule::places(head).filter_map(late).sum()
 }
 
 /// The roll-up as it stands in the bucket.

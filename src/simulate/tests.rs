@@ -46,6 +46,8 @@ fn counting_polls_gives_what_running_them_gives() {
     let counted = run(&case, 3);
     let asked = run(&Case { polls: Polls::Run, ..case }, 3);
     assert!(counted == asked, "{counted:?} {asked:?}");
+    // Steps that are watched for less than a switch takes open late, and their hosts poll every minute until then.
+    assert!((counted.cost.rollout / counted.cost.formula - 1.0).abs() < 0.1, "{:?}", counted.cost);
     assert!(counted.requests.get > 1000 && counted.curves.requests.iter().any(|(_, rate)| *rate > 1.0));
 }
 
@@ -65,6 +67,14 @@ fn a_bad_release_is_stopped_on_one_host_of_thousands() {
     assert!(outcome.ended == Ended::Halted && is_clean(&outcome), "{outcome:?}");
     assert!(hit(&outcome) <= 50, "0.05 %: {outcome:?}");
     assert_eq!(outcome.started_after, 0, "{outcome:?}");
+}
+
+#[test]
+fn a_release_that_fails_late_is_stopped_within_the_first_step() {
+    let case = Case { polls: Polls::Skip, ..Case::new("late", 100_000).bad(Badness::Late, 0.1) };
+    let outcome = run(&case, 1);
+    assert!(outcome.ended == Ended::Halted && is_clean(&outcome), "{outcome:?}");
+    assert!(hit(&outcome) <= 900, "0.9 %: {outcome:?}");
 }
 
 #[test]

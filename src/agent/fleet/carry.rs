@@ -96,7 +96,8 @@ impl Line {
         }
     }
 
-    /// What a steward has to do meanwhile, until the host has something to do itself.
+    /// What a steward has to do meanwhile, until the host has something to do itself: one request at least, for a host that
+    /// polls every second on a slow machine has something to do again before the steward has begun.
     fn count(&mut self, fleet: &mut Fleet, attend: &mut dyn Attend) -> Result<(), PassFailure> {
         let Some(mut steward) = fleet.steward.take() else { return Ok(()) };
         let counted = self.count_as(&mut steward, fleet, attend);
@@ -110,7 +111,8 @@ impl Line {
         fleet: &mut Fleet,
         attend: &mut dyn Attend,
     ) -> Result<(), PassFailure> {
-        while Timestamp::now() < fleet.wakes {
+        let mut turn = steward::Turn::default();
+        while turn.goes_on(Timestamp::now(), fleet.wakes) {
             match steward.next(Timestamp::now()) {
                 steward::Step::Ask(request) => {
                     let reply = fleet.ask(request, &mut *self.worker, attend)?;

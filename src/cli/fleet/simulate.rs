@@ -80,7 +80,8 @@ fn own(case: Case, file: &str) -> Result<Case, Reported> {
         out::say(&format!("note: not simulated of `{file}`: {}", left_out.join(", ")));
     }
     let case = Case { ok_sample: plan.ok_sample, ..case };
-    let case = case.own(file, &plan.steps, plan.gate, plan.poll_s);
+    let gate = plan.gate_for(u64::from(case.hosts));
+    let case = case.own(file, &plan.steps, gate, plan.poll_s);
     match case.nonsense() {
         None => Ok(case),
         Some(why) => {

@@ -40,7 +40,7 @@ impl Host {
             rule::before(head, place).is_none() && self.clock().earlier().0 <= head.t0.0.saturating_add(OLDEST_ROLLUP);
         let needed = !begins && head.state == Phase::Running;
         match self.read_rollup(head, place, needed) {
-            Ok(()) => {}
+            Ok(()) => self.fresh.consistent = needed,
             // A look at the latch costs a tenth of an attempt to make it, and after a halt every host comes by here.
             Err(Next::Go(Stage::Halt(_))) if !self.fresh.latch => return Next::Go(Stage::Latch),
             Err(next) => return next,
@@ -84,16 +84,8 @@ impl Host {
         if rollup.as_of.0 > now.0.saturating_add(crate::fleet::Clock::TOLERATED) {
             return wait("rollup.of_the_future");
         }
-        let listed = rollup.shards.values().fold((0_u64, 0_u64), |(started, bad), shard| {
-            (started.saturating_add(shard.started), bad.saturating_add(shard.bad))
-        });
-        let total = rollup.total();
-        if total.started != listed.0 || total.bad != listed.1 {
-            return wait("rollup.inconsistent");
-        }
-        // A shard that was read before 1970 would make every look at the evidence agree.
-        let read = head.shards.all().map(|shard| rollup.shards.get(&shard).map(|shard| shard.as_of)).min().flatten();
-        if read.is_none_or(|read| read < rollup.as_of) {
+        // The same answer for every look at the same roll-up, and the only one of these questions that is not answered at once.
+        if !self.fresh.consistent && !rollup.is_consistent(head.shards) {
             return wait("rollup.inconsistent");
         }
         let passed = |before: Place| {
@@ -115,7 +107,7 @@ impl Host {
             What::Failed(trouble) => return self.failed(&trouble),
             _ => return self.nonsense(),
         }
-        self.fresh.rollup = true;
+        (self.fresh.rollup, self.fresh.consistent) = (true, false);
         self.decide();
     }
 

@@ -45,6 +45,32 @@ fn one_round_is_enough_for_an_operator() {
 }
 
 #[test]
+fn a_steward_counts_beside_a_host_that_always_polls() {
+    let mut world = World::new(0, 0);
+    report(&mut world, "a", "1-s-r0k0");
+    let now = Timestamp(world.now);
+    let mut steward = Steward::new(names(), HostId::named("slow"), "boot", now).within(0);
+    // As a host's driver does, between two polls. `due` is when the host has something to do again.
+    let turn = |steward: &mut Steward, world: &mut World, due: Timestamp| {
+        let (mut turn, mut asked) = (Turn::default(), 0);
+        while turn.goes_on(now, due) {
+            let Step::Ask(request) = steward.next(now) else { break };
+            let reply = world.store.ask(request);
+            steward.replied(reply, now, &Desk);
+            asked += 1;
+        }
+        asked
+    };
+    let turns: Vec<usize> = (0..20).map(|_| turn(&mut steward, &mut world, now)).collect();
+    let round = turns.iter().take_while(|asked| **asked == 1).count();
+    assert!((4..12).contains(&round) && turns[round..].iter().all(|asked| *asked == 0), "{turns:?}");
+    assert_eq!(world.rollup().unwrap().total().started, 1, "one request a turn is a round after some turns");
+    // A host that has time lets it finish at once.
+    let mut steward = Steward::new(names(), HostId::named("idle"), "boot", now).within(0);
+    assert!(turn(&mut steward, &mut world, Timestamp(now.0 + 60)) > 1);
+}
+
+#[test]
 fn stewards_race_and_nothing_is_lost() {
     let mut world = World::new(100, 5);
     world.run(9.0);

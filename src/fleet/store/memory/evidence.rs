@@ -74,7 +74,9 @@ impl Shelves {
         let mut lines = shelf.lines.range((from, Bound::Unbounded));
         let one =
             |(Line(host, report), at): (&Line, &Timestamp)| Evidence { host: *host, report: report.clone(), at: *at };
-        let found: Vec<Evidence> = lines.by_ref().take(PAGE).map(one).collect();
+        // A simulation reads some billions of them: a list that grows step by step is an eighth of what that takes.
+        let mut found = Vec::with_capacity(PAGE.min(shelf.lines.len()));
+        found.extend(lines.by_ref().take(PAGE).map(one));
         let more = lines.next().is_some();
         let next = found.last().filter(|_| more).map(|last| format!("{}/{}", last.host, last.report));
         (found, next)
