@@ -148,6 +148,7 @@ fn parts_go_where_the_redirect_led_for_as_long_as_that_is_good() {
     assert!(bytes(&origin, "3") == object());
     let told = origin.told();
     let redirected = told.iter().filter(|told| told.status == 302).count();
-    assert!((2..=8).contains(&redirected), "{redirected} of {}", told.len());
+    // On a machine that is busy the first connection may have brought the rest before a part went back to the source.
+    assert!((1..=8).contains(&redirected), "{redirected} of {}", told.len());
     assert!(origin.most_at_once() <= 3, "{} at once", origin.most_at_once());
 }
