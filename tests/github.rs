@@ -173,7 +173,8 @@ fn a_download_that_broke_off_is_resumed_at_the_next_pass() {
     // After the signature and the checksums: the archive.
     github.inject(On::storage().after(2).times(1), Fault::Reset);
     // With several connections the break would be made good in the same pass.
-    let flags = ["--source-options", "connections=1", "--", site.program().to_str().unwrap()];
+    let program = site.program();
+    let flags = ["--source-options", "connections=1", "--", program.to_str().unwrap()];
     let apply = || site.command("apply", &flags).output().unwrap();
     let output = apply();
     assert_eq!(output.status.code(), Some(30), "{}", text(&output));
