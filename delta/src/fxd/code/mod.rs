@@ -15,7 +15,6 @@ pub(crate) use choice::encode;
 
 /// What a stream holds; it picks the contexts of a method, never what may be in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[allow(dead_code, reason = "named by the container")]
 pub(crate) enum Stream {
     /// Lengths and jumps of the segments, as variable-length integers.
     Control,
