@@ -31,9 +31,11 @@ mod startup;
 mod supervisor;
 #[path = "../trust.rs"]
 mod trust;
+#[path = "../update.rs"]
+mod update;
 
 /// In the order in which they run.
-pub(crate) const BENCHES: [Bench; 10] = [
+pub(crate) const BENCHES: [Bench; 11] = [
     Bench {
         name: "startup",
         about: "commands, restarts and the CPU time of a poll, against /bin/true",
@@ -75,6 +77,13 @@ pub(crate) const BENCHES: [Bench; 10] = [
         main: supervisor::main,
         seconds: 300,
         quick: &[("BENCH_HANDOFFS", "5")],
+    },
+    Bench {
+        name: "update",
+        about: "a whole update, against the crate self_update",
+        main: update::main,
+        seconds: 900,
+        quick: &[("BENCH_ROUNDS", "3")],
     },
     Bench {
         name: "starter",

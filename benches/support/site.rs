@@ -41,6 +41,11 @@ impl Site {
         self.directory.path().join("srv/app")
     }
 
+    /// What its web server serves.
+    pub(crate) fn publications(&self) -> PathBuf {
+        self.directory.path().join("pub")
+    }
+
     pub(crate) fn publisher(&self) -> &Publisher {
         &self.publisher
     }
