@@ -28,6 +28,8 @@ const LEVEL: i32 = 19;
 const FAR: u32 = 24;
 /// How much is compressed between two looks at whether to go on.
 const STEP: usize = 1 << 20;
+/// How much of the frame is decoded between two looks at the clock. Whatever it says, it makes no more than the new file.
+const PIECE: usize = 1 << 14;
 /// What a decoder holds beside the three files: its context and the tables of a dictionary.
 const MEMORY: u64 = 2 << 20;
 
@@ -131,10 +133,29 @@ pub(crate) fn apply(old: &[u8], delta: &[u8], out: &mut [u8], limits: &Limits) -
     let zstd = |_: usize| ApplyError::Damaged("its zstd frame cannot be decoded");
     let mut context = DCtx::try_create().ok_or(ApplyError::Memory { needed: MEMORY, allowed: limits.memory })?;
     context.set_parameter(DParameter::WindowLogMax(limits.window_log.clamp(10, 31).into())).map_err(zstd)?;
+    // What is made is the window: nothing of its size is allocated.
+    context.set_parameter(DParameter::StableOutBuffer(true)).map_err(zstd)?;
     context.ref_prefix(old).map_err(zstd)?;
-    let made = context.decompress(out, frame).map_err(zstd)? as u64;
-    if made != out.len() as u64 {
-        return Err(ApplyError::OtherLength { says: made, expected: out.len() as u64 });
+    let expected = out.len() as u64;
+    let mut output = OutBuffer::around(out);
+    let mut more = true;
+    for piece in frame.chunks(PIECE) {
+        let mut input = InBuffer::around(piece);
+        while input.pos() < piece.len() {
+            in_time(limits)?;
+            if !more {
+                return Err(ApplyError::Damaged("its zstd frame does not end where it ends"));
+            }
+            // Without any progress it fails after some calls.
+            more = context.decompress_stream(&mut output, &mut input).map_err(zstd)? > 0;
+        }
+    }
+    if more {
+        return Err(ApplyError::Damaged("its zstd frame cannot be decoded"));
+    }
+    let made = output.pos() as u64;
+    if made != expected {
+        return Err(ApplyError::OtherLength { says: made, expected });
     }
     in_time(limits)
 }

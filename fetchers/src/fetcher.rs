@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 
+use crate::ahead::Ahead;
 use crate::error::FetchError;
 
 /// A place releases come from.
@@ -28,6 +29,22 @@ pub trait Fetcher: fmt::Debug + Send + Sync {
     /// replaced since. If the asset cannot be resumed at `start` (no range support, another
     /// validator) the body begins at byte 0 and [`Body::start`] says so: the caller starts over.
     async fn open(&self, release: &Release, asset: &AssetName, start: &Start) -> Result<Body, FetchError>;
+
+    /// [`open`](Fetcher::open) for a caller that has some of what lies behind `start` already, and keeps what arrives before
+    /// its turn.
+    ///
+    /// For fetchers that read several parts of an asset at the same time. Whatever they are given, the body is the same;
+    /// all others leave this as it is.
+    async fn open_ahead(
+        &self,
+        release: &Release,
+        asset: &AssetName,
+        start: &Start,
+        ahead: Ahead,
+    ) -> Result<Body, FetchError> {
+        drop(ahead);
+        self.open(release, asset, start).await
+    }
 }
 
 /// What a poll found.

@@ -22,6 +22,7 @@ use reqwest::StatusCode;
 use reqwest::header::{ACCEPT, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
 use url::Url;
 
+use crate::ahead::Ahead;
 use crate::error::{FetchError, Kind};
 use crate::fetcher::{Asset, AssetName, Body, Fetcher, Polled, Release, Revision, Start};
 use crate::net::{Download, Opened, Seen, refusal as plain_refusal};
@@ -78,6 +79,16 @@ impl Fetcher for GitHubFetcher {
     }
 
     async fn open(&self, release: &Release, asset: &AssetName, start: &Start) -> Result<Body, FetchError> {
+        self.open_ahead(release, asset, start, Ahead::default()).await
+    }
+
+    async fn open_ahead(
+        &self,
+        release: &Release,
+        asset: &AssetName,
+        start: &Start,
+        ahead: Ahead,
+    ) -> Result<Body, FetchError> {
         let missing = |what: &str| self.api.error(Kind::NotFound, format!("the asset `{asset}` {what}"));
         let shown = release.assets.iter().find(|shown| shown.name == *asset);
         let shown = shown.ok_or_else(|| missing("is not in the release"))?;
@@ -88,7 +99,7 @@ impl Fetcher for GitHubFetcher {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/octet-stream"))]);
         let polled = Some(Seen { size: shown.size, exact: true, ..Seen::default() });
         let (client, secrets) = (&self.api.client, self.api.secrets()?);
-        let answer = match (Download { client, url: &url, headers, secrets, polled }).open(start).await? {
+        let answer = match (Download { client, url: &url, headers, secrets, polled }).open(start, ahead).await? {
             Opened::Body(body) => return Ok(body),
             Opened::Refused(answer) => answer,
         };

@@ -15,6 +15,7 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
+use crate::ahead::Ahead;
 use crate::error::{FetchError, Kind};
 use crate::fetcher::{Asset, AssetName, Body, Fetcher, Polled, Release, Revision, Start};
 use crate::net::{Client, Download, Opened, Request, Seen, Validators, content_length, must_be_plain, refusal};
@@ -64,6 +65,16 @@ impl Fetcher for HttpFetcher {
     }
 
     async fn open(&self, release: &Release, asset: &AssetName, start: &Start) -> Result<Body, FetchError> {
+        self.open_ahead(release, asset, start, Ahead::default()).await
+    }
+
+    async fn open_ahead(
+        &self,
+        release: &Release,
+        asset: &AssetName,
+        start: &Start,
+        ahead: Ahead,
+    ) -> Result<Body, FetchError> {
         let url = self.locate(asset)?;
         let polled = (*asset == self.name).then(|| Seen {
             validators: Validators::parse(&release.revision),
@@ -72,7 +83,7 @@ impl Fetcher for HttpFetcher {
             exact: false,
         });
         let (headers, secrets) = (HeaderMap::new(), self.secrets(&url)?);
-        match (Download { client: &self.client, url: &url, headers, secrets, polled }).open(start).await? {
+        match (Download { client: &self.client, url: &url, headers, secrets, polled }).open(start, ahead).await? {
             Opened::Body(body) => Ok(body),
             Opened::Refused(answer) => Err(refusal(&url, answer.status(), answer.headers())),
         }

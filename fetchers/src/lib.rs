@@ -5,6 +5,7 @@
 //! trust, installation or processes: all it returns are claims and bytes. A fetcher of one's own
 //! depends on this crate alone, and [`conformance`](self) (feature `conformance`) is its test suite.
 
+mod ahead;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod error;
@@ -34,6 +35,7 @@ mod registry;
 #[cfg(feature = "s3")]
 pub mod s3;
 
+pub use ahead::{Ahead, Keeper};
 pub use error::{FetchError, Kind, Retry};
 pub use fetcher::{Asset, AssetName, BadAssetName, Body, Fetcher, Polled, Release, Revision, Start};
 pub use options::{ConfigError, Known, Options};

@@ -15,6 +15,7 @@ use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
+use crate::ahead::{Ahead, Keeper, Pieces};
 use crate::error::{FetchError, Kind};
 use part::Part;
 pub(crate) use plan::Plan;
@@ -36,6 +37,8 @@ pub(crate) trait Ranges: Send + Sync + 'static {
 /// The first part in order is passed on as it comes; those behind it are held in memory until their
 /// turn. So what is held is never more than `part_size` times `connections` less one. Nothing is
 /// spawned: dropped, it ends every request, and not polled, it reads nothing.
+///
+/// What is there already of the object is not asked for, and whoever keeps what arrives before its turn is told of it.
 pub(crate) struct Parts<R> {
     ranges: Arc<R>,
     part_size: u64,
@@ -52,28 +55,41 @@ pub(crate) struct Parts<R> {
     total: u64,
     /// Whether anyone reads: until then one request is enough.
     wanted: bool,
+    /// What is there of the object without a request.
+    there: Pieces,
+    keeper: Option<Arc<dyn Keeper>>,
 }
 
 impl<R: Ranges> Parts<R> {
     /// `first` is the part that `range` says, of an object of `total` bytes.
     #[cfg(feature = "s3")]
-    pub(crate) fn new(ranges: Arc<R>, plan: &Plan, first: Chunks, range: Range<u64>, total: u64) -> Parts<R> {
+    pub(crate) fn new(
+        ranges: Arc<R>,
+        plan: &Plan,
+        first: Chunks,
+        range: Range<u64>,
+        total: u64,
+        ahead: Ahead,
+    ) -> Parts<R> {
         let next = range.end;
-        Parts::of(ranges, plan, Part::of(first, range), next, total)
+        Parts::of(ranges, plan, Part::of(first, range), next..total, ahead)
     }
 
-    /// `rest` is all of the object from `start` on. It goes on to the end, unless a part behind it begins to come: then it
+    /// `rest` is all of the object in `range`. It goes on to the end, unless a part behind it begins to come: then it
     /// ends there. Where no part comes, it is the only connection.
     #[cfg(feature = "http")]
-    pub(crate) fn beside(ranges: Arc<R>, plan: &Plan, rest: Chunks, start: u64, total: u64) -> Parts<R> {
-        let mut first = Part::of(rest, start..total);
+    pub(crate) fn beside(ranges: Arc<R>, plan: &Plan, rest: Chunks, range: Range<u64>, ahead: Ahead) -> Parts<R> {
+        let (next, total) = (range.start.saturating_add(plan.part_size), range.end);
+        let mut first = Part::of(rest, range);
         first.open_ended = true;
-        let mut parts = Parts::of(ranges, plan, first, start.saturating_add(plan.part_size), total);
+        let mut parts = Parts::of(ranges, plan, first, next..total, ahead);
         parts.patient = true;
         parts
     }
 
-    fn of(ranges: Arc<R>, plan: &Plan, first: Part, next: u64, total: u64) -> Parts<R> {
+    /// `behind` is what is not asked for yet, up to the end of the object.
+    fn of(ranges: Arc<R>, plan: &Plan, first: Part, behind: Range<u64>, ahead: Ahead) -> Parts<R> {
+        let Range { start: next, end: total } = behind;
         Parts {
             ranges,
             part_size: plan.part_size,
@@ -84,6 +100,8 @@ impl<R: Ranges> Parts<R> {
             next,
             total,
             wanted: false,
+            there: Pieces::new(ahead.kept),
+            keeper: ahead.keeper,
         }
     }
 
@@ -100,18 +118,36 @@ impl<R: Ranges> Parts<R> {
         if let [now] = self.under_way.make_contiguous()
             && now.open_ended
         {
+            let at = now.at;
             // It may have overtaken all others.
-            while self.next <= now.at {
+            while self.next <= at {
                 self.next = self.next.saturating_add(self.part_size);
             }
+            // What is there makes it superfluous from there on.
+            self.next = self.there.next(at).map_or(self.next, |there| self.next.min(there));
         }
         while active < self.allowed && self.under_way.len() < self.connections && self.next < self.total {
-            let end = self.next.saturating_add(self.part_size).min(self.total);
-            self.under_way.push_back(Part::asked(Arc::clone(&self.ranges).part(self.next..end), self.next..end));
-            self.next = end;
-            (active, asked) = (active + 1, true);
+            let part = self.following();
+            active += usize::from(part.is_active());
+            self.under_way.push_back(part);
+            asked = true;
         }
         asked
+    }
+
+    /// The part that begins at `next`: what is there of it, and a request for what is not. It ends where the next piece
+    /// begins that is there.
+    fn following(&mut self) -> Part {
+        let start = self.next;
+        let most = self.part_size.min(self.total - start);
+        let there = self.there.take(start, most).unwrap_or_default();
+        let behind = self.there.next(start).unwrap_or(self.total);
+        self.next = (start + most).min(behind);
+        let mut part = Part::there(there, start..self.next);
+        if part.waits() {
+            part.ask(Arc::clone(&self.ranges).part(part.missing()));
+        }
+        part
     }
 
     /// The part of this number ended with `error`.
@@ -165,7 +201,7 @@ impl<R: Ranges> Stream for Parts<R> {
         let parts = self.get_mut();
         loop {
             for index in 1..parts.under_way.len() {
-                if let Err(error) = parts.under_way[index].read_ahead(cx) {
+                if let Err(error) = parts.under_way[index].read_ahead(cx, parts.keeper.as_deref()) {
                     parts.broke(index, error);
                 }
             }

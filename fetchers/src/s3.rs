@@ -22,6 +22,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
 use url::Url;
 
+use crate::ahead::Ahead;
 use crate::error::{FetchError, Kind};
 use crate::fetcher::{AssetName, Body, Fetcher, Polled, Release, Revision, Start};
 use crate::options::{ConfigError, Options};
@@ -95,7 +96,17 @@ impl Fetcher for S3Fetcher {
     }
 
     async fn open(&self, release: &Release, asset: &AssetName, start: &Start) -> Result<Body, FetchError> {
-        self.open_now(release, asset, start).await
+        self.open_now(release, asset, start, Ahead::default()).await
+    }
+
+    async fn open_ahead(
+        &self,
+        release: &Release,
+        asset: &AssetName,
+        start: &Start,
+        ahead: Ahead,
+    ) -> Result<Body, FetchError> {
+        self.open_now(release, asset, start, ahead).await
     }
 }
 

@@ -166,17 +166,7 @@ fn publish(command: Command) -> Command {
                 .requires("release"),
         )
         .arg(text("notes-url", "URL", "Where people read about the release").requires("release"))
-        .arg(
-            text("delta-from", "N", "Make deltas from the last N releases before it [default: 0]")
-                .value_parser(value_parser!(u64).range(0..=20))
-                .requires("release")
-                .long_help(
-                    "Make deltas from the last N releases before it, as far as the place still has them, one from each \
-                     directly to the new release. Those that are more than 60 % of the artifact are left out. It takes up \
-                     to a minute of one processor for each 100 MB of program and earlier release, at a lower priority \
-                     (nice 10), and about ten times its size in memory [default: 0]",
-                ),
-        )
+        .arg(delta_from())
         .arg(several("yank", "VERSION", "Withdraw a version: nobody takes it any more").value_parser(values::version))
         .arg(several("unyank", "VERSION", "Take a withdrawn version back in").value_parser(values::version))
         .arg(
@@ -220,6 +210,18 @@ fn publish(command: Command) -> Command {
                 .requires("release")
                 .value_parser(values::pair)
                 .value_hint(ValueHint::FilePath),
+        )
+}
+
+fn delta_from() -> Arg {
+    text("delta-from", "N", "Make deltas from the last N releases before it [default: 0]")
+        .value_parser(value_parser!(u64).range(0..=20))
+        .requires("release")
+        .long_help(
+            "Make deltas from the last N releases before it, as far as the place still has them, one from each directly to \
+             the new release. Those that are more than 60 % of the artifact are left out. It takes up to a minute of one \
+             processor for each 100 MB of program and earlier release, at a lower priority (nice 10), and about ten times \
+             its size in memory [default: 0]",
         )
 }
 

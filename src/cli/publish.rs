@@ -15,6 +15,8 @@ use semver::Version;
 #[cfg(feature = "fleet")]
 pub(super) use self::remember::memory;
 use self::shown::Done;
+#[cfg(feature = "fleet")]
+pub(super) use self::shown::{as_json, told};
 pub(super) use self::to::To;
 use super::release::{self, Expiry, Pair, Target, signing_key};
 use super::{Failed, Out, bar, load};
@@ -134,10 +136,6 @@ impl<'a> Request<'a> {
         }
         options.epoch = matches.get_one("epoch").copied();
         options.delta_from = deltas(matches);
-        if options.delta_from > 0 {
-            // Others on this machine come first.
-            let _ = rustix::process::nice(10);
-        }
         options.unpack = self.unpack;
         options.dry_run = matches.get_flag("dry-run");
         let bar = bar::on_terminal(matches.get_flag("json"));
@@ -177,9 +175,13 @@ impl<'a> Request<'a> {
     }
 }
 
-/// From how many releases deltas are asked for.
-fn deltas(matches: &ArgMatches) -> usize {
-    matches.get_one::<u64>("delta-from").map_or(0, |most| usize::try_from(*most).unwrap_or(usize::MAX))
+/// From how many releases deltas are asked for. If from any, others on this machine come first from now on.
+pub(super) fn deltas(matches: &ArgMatches) -> usize {
+    let most = matches.get_one::<u64>("delta-from").map_or(0, |most| usize::try_from(*most).unwrap_or(usize::MAX));
+    if most > 0 {
+        let _ = rustix::process::nice(10);
+    }
+    most
 }
 
 /// The failure with what can be done about it here.

@@ -104,6 +104,8 @@ pub(super) fn patch(job: &PatchJob, files: &Patching) -> Result<Patched, FetchFa
     let begun = Instant::now();
     let mapped = |path: &Path, file| Mapped::open(file).map_err(|error| FetchFailure::staging("map", path, &error));
     let old = mapped(&job.old, &files.old)?;
+    #[cfg(debug_assertions)]
+    super::misbehave::pause("mapped");
     let found = Sha256::of(&old);
     if found != job.from_sha256 {
         return Err(DeltaFault::Old { expected: job.from_sha256, found }.into());

@@ -140,9 +140,9 @@ impl Private {
     }
 }
 
-/// What a download is carried on with: its part, the note about it, and the whole of it. The worker
-/// looks at their digests, and removes those of other artifacts.
-const KEPT: [&str; 3] = ["part", "json", "artifact"];
+/// What a download is carried on with: its part, the note about it, what arrived before its turn, and the whole of it. The
+/// worker looks at their digests, and removes those of other artifacts.
+const KEPT: [&str; 4] = ["part", "json", "ahead", "artifact"];
 
 fn clear(dir: &Path, keep: impl Fn(&OsStr) -> bool) -> Result<(), InstallError> {
     for entry in fs::read_dir(dir).map_err(InstallError::io(dir, "listing"))? {

@@ -59,7 +59,11 @@ pub(super) fn add<P: Place + ?Sized>(
     let Some(release) = options.release.as_ref().filter(|_| options.delta_from > 0) else { return Ok(Vec::new()) };
     let mut all = Vec::new();
     for file in &release.artifacts {
-        let earlier = earlier(manifest, &release.version, &file.target, options.delta_from)?;
+        let before: &[Value] = match &options.delta_bases[..] {
+            [] => pointer::releases(manifest)?,
+            bases => bases,
+        };
+        let earlier = earlier(before, &release.version, &file.target, options.delta_from);
         let name = release.version.to_string();
         let listed = pointer::releases(manifest)?.iter_mut().find(|listed| listed["version"] == name.as_str());
         let artifacts = listed.and_then(|listed| listed["artifacts"].as_array_mut());
@@ -80,9 +84,9 @@ pub(super) fn add<P: Place + ?Sized>(
 }
 
 /// The newest `most` of the releases below `version` that have an artifact for `target`.
-fn earlier(manifest: &mut Value, version: &Version, target: &str, most: usize) -> Result<Vec<Earlier>, PublishError> {
+fn earlier(releases: &[Value], version: &Version, target: &str, most: usize) -> Vec<Earlier> {
     let mut earlier = Vec::new();
-    for release in pointer::releases(manifest)? {
+    for release in releases {
         let Some(known) = release["version"].as_str().and_then(|text| Version::parse(text).ok()) else { continue };
         let artifact = release["artifacts"].as_array().into_iter().flatten().find(|listed| listed["target"] == target);
         if let Some(artifact) = artifact.filter(|_| known.cmp_precedence(version).is_lt()) {
@@ -91,7 +95,7 @@ fn earlier(manifest: &mut Value, version: &Version, target: &str, most: usize) -
     }
     earlier.sort_by_key(|earlier| Reverse(earlier.version.clone()));
     earlier.truncate(most);
-    Ok(earlier)
+    earlier
 }
 
 /// Replaces what leads from the same binary in the same format.

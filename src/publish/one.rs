@@ -16,6 +16,8 @@ const MANIFEST: &str = "manifest.json";
 pub struct OneRelease<'a, P: ?Sized> {
     /// The directory.
     pub place: &'a P,
+    /// The place of all releases: another directory's artifact is `DIRECTORY/NAME` there.
+    pub all: &'a P,
     /// The bundle with the newest manifest; `None` = this is the first.
     pub newest: Option<Vec<u8>>,
     /// What tells the product's releases from all others for as long as they exist.
@@ -57,7 +59,7 @@ impl<P: Place + ?Sized> Place for OneRelease<'_, P> {
     }
 
     fn fetch(&self, name: &str, limit: u64, to: &mut File) -> Result<bool, PublishError> {
-        self.place.fetch(name, limit, to)
+        if name.contains('/') { self.all.fetch(name, limit, to) } else { self.place.fetch(name, limit, to) }
     }
 
     fn create(&self, name: &str, bytes: &[u8]) -> Result<Looked, PublishError> {

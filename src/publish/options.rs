@@ -99,6 +99,9 @@ pub struct PublishOptions<'a, P: ?Sized = Path> {
     pub now: Timestamp,
     /// From how many of the releases before deltas are made; 0 = none.
     pub delta_from: usize,
+    /// The releases before, where the manifest does not list them: as manifests list releases, with artifacts by the names
+    /// that [`Place::fetch`] takes. Empty = those of the manifest.
+    pub delta_bases: Vec<Value>,
     /// Looks into archives.
     pub unpack: &'a Unpack<'a>,
     /// Told how far an artifact has got, and the making of a delta.
@@ -161,6 +164,7 @@ impl<'a, P: Place + ?Sized> PublishOptions<'a, P> {
             epoch: None,
             now: Timestamp::now(),
             delta_from: 0,
+            delta_bases: Vec::new(),
             unpack: &|_, format, _| Err(format!("nothing here can unpack {format:?}")),
             progress: &|_| {},
             dry_run: false,

@@ -5,6 +5,7 @@
 
 mod bench;
 mod by_hand;
+mod faults;
 
 use std::fs;
 use std::process::Command;
@@ -154,7 +155,7 @@ fn a_delta_that_does_not_fit_is_not_tried() {
     }
 }
 
-/// As SIGBUS does to a worker whose file is cut short, and the kernel to one that takes too much memory.
+/// As the kernel does to one that takes too much memory.
 #[test]
 fn a_worker_that_dies_at_a_delta_costs_the_delta() {
     for (how, code) in [("abort", "worker.died"), ("panic", "worker.panicked"), ("exit", "worker.died")] {

@@ -5,6 +5,7 @@
 
 mod bench;
 mod death;
+mod early;
 mod origin;
 
 use rustix::process::WaitIdOptions;

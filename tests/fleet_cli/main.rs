@@ -3,6 +3,7 @@
 #![cfg(all(feature = "cli", feature = "fleet"))]
 #![allow(clippy::unwrap_used, reason = "functions beside the tests fail as the tests do")]
 
+mod deltas;
 mod shell;
 mod slips;
 

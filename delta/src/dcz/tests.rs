@@ -149,6 +149,31 @@ fn limits_hold() {
     assert_eq!(under(past), Err(ApplyError::TooSlow));
 }
 
+/// With what was made up to then in the output, and nothing behind it.
+#[test]
+fn a_deadline_in_the_middle_of_decoding_ends_it_there() {
+    let old = noise(5, 1 << 20);
+    // Short copies from everywhere, so that decoding takes a while.
+    let places = noise(6, 8 << 20);
+    let place = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap()) as usize % (old.len() - 40);
+    let new: Vec<u8> = places.chunks_exact(4).map(place).flat_map(|at| &old[at..at + 32]).copied().collect();
+    let delta = create(&old, &new, &Options { level: Some(1), ..Options::default() }).unwrap();
+    assert!(delta.len() > 100 * PIECE, "{} bytes", delta.len());
+    let mut time = std::time::Duration::from_millis(1);
+    loop {
+        let mut out = vec![0; new.len()];
+        let until = Instant::now().checked_add(time);
+        let said = apply(&old, &delta, &mut out, &Limits { until, ..Limits::default() });
+        assert_eq!(said, Err(ApplyError::TooSlow), "it was done within {time:?}");
+        assert!(out.ends_with(&[0; 1 << 20]), "it went on to the end although {time:?} were over");
+        if out.starts_with(&new[..1 << 20]) {
+            break;
+        }
+        // It had not begun.
+        time += time / 4;
+    }
+}
+
 #[test]
 fn a_file_that_the_window_does_not_hold_is_refused() {
     let new = vec![0; (LONGEST_NEW + 1) as usize];

@@ -13,6 +13,7 @@ use url::Url;
 use super::api::{Answer, AnswerBody, Api};
 use super::settings;
 use super::upload::FileBody;
+use crate::ahead::Ahead;
 use crate::error::{FetchError, Kind};
 use crate::fetcher::{Body, Start};
 use crate::net::{Client, Download, Opened, Seen};
@@ -207,7 +208,10 @@ impl Repository {
         let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static("application/octet-stream"))]);
         let polled = Some(Seen { size: Some(asset.size), exact: true, ..Seen::default() });
         let (client, secrets) = (&self.api.client, self.api.secrets()?);
-        match (Download { client, url: &url, headers, secrets, polled }).open(&Start::default()).await? {
+        match (Download { client, url: &url, headers, secrets, polled })
+            .open(&Start::default(), Ahead::default())
+            .await?
+        {
             Opened::Body(body) => Ok(body),
             Opened::Refused(answer) => {
                 Err(self.api.refused(answer.into(), "has no such asset, or the token may not read it").await)

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::ranges::Pinned;
 use super::{Client, Request, Validators, content_length, content_range, must_be_plain};
+use crate::ahead::Ahead;
 use crate::error::{FetchError, Kind};
 use crate::fetcher::{Body, Revision, Start};
 use crate::options::grouped;
@@ -47,17 +48,17 @@ pub(crate) enum Opened {
 impl Download<'_> {
     /// Asks for the object from `start` on. What comes is the rest of what the caller has, or the
     /// whole from byte 0, for which it is asked once more if need be.
-    pub(crate) async fn open(&self, start: &Start) -> Result<Opened, FetchError> {
+    pub(crate) async fn open(&self, start: &Start, ahead: Ahead) -> Result<Opened, FetchError> {
         if let Some(if_range) = resumable(start) {
             let mut headers = self.headers.clone();
             headers.insert(RANGE, number_header(&format!("bytes={}-", start.byte)));
             headers.insert(IF_RANGE, if_range);
             let answer = self.ask(headers).await?;
             match answer.status() {
-                StatusCode::OK => return self.whole(answer).map(Opened::Body),
+                StatusCode::OK => return self.whole(answer, ahead).map(Opened::Body),
                 StatusCode::PARTIAL_CONTENT => {
                     if let Some(rest) = self.rest(start, answer.headers())? {
-                        return Ok(Opened::Body(self.body(rest, answer)));
+                        return Ok(Opened::Body(self.body(rest, answer, ahead)));
                     }
                 }
                 StatusCode::RANGE_NOT_SATISFIABLE => {}
@@ -67,7 +68,7 @@ impl Download<'_> {
         }
         let answer = self.ask(self.headers.clone()).await?;
         match answer.status() {
-            StatusCode::OK => self.whole(answer).map(Opened::Body),
+            StatusCode::OK => self.whole(answer, ahead).map(Opened::Body),
             StatusCode::PARTIAL_CONTENT => {
                 Err(FetchError::new(Kind::Incomplete, self.url, "sends a part, though the whole was asked for"))
             }
@@ -80,23 +81,28 @@ impl Download<'_> {
     }
 
     /// The body of a 200.
-    fn whole(&self, answer: Response) -> Result<Body, FetchError> {
+    fn whole(&self, answer: Response, mut ahead: Ahead) -> Result<Body, FetchError> {
         let part = self.first(answer.headers())?;
-        Ok(self.body(part, answer))
+        // Nothing says that what the caller has is of this very object.
+        ahead.kept.clear();
+        Ok(self.body(part, answer, ahead))
     }
 
     /// The bytes of `part`, which `answer` brings alone, or the beginning of which it brings if there is more than one
-    /// connection is good for.
-    fn body(&self, part: Part, answer: Response) -> Body {
+    /// connection is good for, or if some of what lies behind is there already.
+    fn body(&self, part: Part, answer: Response, ahead: Ahead) -> Body {
         let Part { start, total, length, validator } = part;
         let settings = &self.client.settings;
-        let large = total.filter(|_| length.is_some_and(|length| length >= settings.parallel_from));
+        let enough = length.is_some_and(|length| length >= settings.parallel_from) || !ahead.kept.is_empty();
+        let large = total.filter(|_| enough);
         let several = large.filter(|_| settings.plan.connections > 1);
         let secret = (&self.headers, &self.secrets);
         let pinned = several.and_then(|total| Pinned::of(self.client, self.url, secret, &answer, total));
         let rest = reading(self.client.clone(), self.url.clone(), answer, length);
         let stream = match (pinned, total) {
-            (Some(pinned), Some(total)) => Parts::beside(Arc::new(pinned), &settings.plan, rest, start, total).boxed(),
+            (Some(pinned), Some(total)) => {
+                Parts::beside(Arc::new(pinned), &settings.plan, rest, start..total, ahead).boxed()
+            }
             _ => rest,
         };
         Body { start, total, validator, stream }

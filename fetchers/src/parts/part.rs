@@ -9,6 +9,7 @@ use futures_util::{StreamExt, TryFutureExt};
 
 use super::Chunks;
 use super::held::Held;
+use crate::ahead::Keeper;
 use crate::error::FetchError;
 
 /// A part that is asked for.
@@ -42,9 +43,14 @@ impl Part {
         Part { range, open_ended: false, at, passed, state: State::Active(chunks), held: Held::default() }
     }
 
-    /// One that is asked for now.
-    pub(super) fn asked(answer: BoxFuture<'static, Result<Chunks, FetchError>>, range: Range<u64>) -> Part {
-        Part::of(answer.try_flatten_stream().boxed(), range)
+    /// One whose first bytes are there. It waits for a connection, unless they are all.
+    pub(super) fn there(bytes: Bytes, range: Range<u64>) -> Part {
+        let (at, passed) = (range.start + bytes.len() as u64, range.start);
+        let mut held = Held::default();
+        held.push(bytes);
+        let mut part = Part { range, open_ended: false, at, passed, state: State::Waiting, held };
+        part.wait();
+        part
     }
 
     /// The rest of it is asked for.
@@ -89,11 +95,18 @@ impl Part {
         self.state = State::Failed(Some(error));
     }
 
-    /// Holds whatever there is by now.
-    pub(super) fn read_ahead(&mut self, cx: &mut Context<'_>) -> Result<(), FetchError> {
+    /// Holds whatever there is by now, and has it kept.
+    pub(super) fn read_ahead(&mut self, cx: &mut Context<'_>, keeper: Option<&dyn Keeper>) -> Result<(), FetchError> {
         while self.is_active() {
+            let at = self.at;
             match self.receive(cx) {
-                Poll::Ready(Some(chunk)) => self.held.push(chunk?),
+                Poll::Ready(Some(chunk)) => {
+                    let chunk = chunk?;
+                    if let Some(keeper) = keeper {
+                        keeper.keep(self.range.start, at, &chunk);
+                    }
+                    self.held.push(chunk);
+                }
                 Poll::Ready(None) | Poll::Pending => break,
             }
         }

@@ -19,6 +19,7 @@ use super::error::{refusal, status};
 use super::mark::Mark;
 use super::requests::Requests;
 use super::settings::Settings;
+use crate::ahead::Ahead;
 use crate::error::{FetchError, Kind};
 use crate::fetcher::{AssetName, Body, Release, Start};
 use crate::headers::ContentRange;
@@ -51,6 +52,7 @@ impl S3Fetcher {
         release: &Release,
         asset: &AssetName,
         start: &Start,
+        mut ahead: Ahead,
     ) -> Result<Body, FetchError> {
         let own = *asset == self.name;
         let key = if own { self.settings.key().to_owned() } else { self.sibling(asset) };
@@ -68,11 +70,13 @@ impl S3Fetcher {
             versions_denied: AtomicBool::new(false),
         });
         if let Some(pin) = resumable(start, &expected)
-            && let Some(body) = object.resume(start, &pin, &expected).await?
+            && let Some(body) = object.resume(start, &pin, &expected, &ahead).await?
         {
             return Ok(body);
         }
-        object.begin(&expected).await
+        // Nothing says that what the caller has is of this very object.
+        ahead.kept.clear();
+        object.begin(&expected, &ahead).await
     }
 
     /// The key of another file in the same directory.
@@ -113,8 +117,10 @@ impl Object {
         start: &Start,
         pin: &Mark,
         expected: &Expected,
+        ahead: &Ahead,
     ) -> Result<Option<Body>, FetchError> {
-        let answer = match self.ask(Some((start.byte, self.settings.plan.part_size)), pin).await {
+        let first = self.first(start.byte, ahead);
+        let answer = match self.ask(Some((start.byte, first)), pin).await {
             Ok(answer) => answer,
             // Replaced, shorter now, or a version that is gone.
             Err(error) if matches!(status(&error), Some(404 | 412 | 416)) => return Ok(None),
@@ -123,18 +129,24 @@ impl Object {
         match self.read(answer)? {
             Answer::Whole(answer) => self.whole(answer, expected).map(Some),
             Answer::Part(answer, range) if range.first != start.byte || mark_of(&answer).moved_from(pin) => Ok(None),
-            Answer::Part(answer, range) => self.parts(answer, range, start.byte, expected).map(Some),
+            Answer::Part(answer, range) => self.parts(answer, range, start.byte, expected, ahead).map(Some),
         }
     }
 
+    /// The length of the first part: up to what is there.
+    fn first(&self, start: u64, ahead: &Ahead) -> u64 {
+        let there = ahead.kept.first().map_or(u64::MAX, |(at, _)| at.saturating_sub(start));
+        self.settings.plan.part_size.min(there).max(1)
+    }
+
     /// The object from its first byte.
-    async fn begin(self: &Arc<Object>, expected: &Expected) -> Result<Body, FetchError> {
+    async fn begin(self: &Arc<Object>, expected: &Expected, ahead: &Ahead) -> Result<Body, FetchError> {
         if expected.size != Some(0) {
             match self.ask(Some((0, self.settings.plan.part_size)), &expected.mark).await {
                 Ok(answer) => {
                     return match self.read(answer)? {
                         Answer::Whole(answer) => self.whole(answer, expected),
-                        Answer::Part(answer, range) => self.parts(answer, range, 0, expected),
+                        Answer::Part(answer, range) => self.parts(answer, range, 0, expected, ahead),
                     };
                 }
                 // Of an object without bytes there is no first part.
@@ -202,11 +214,12 @@ impl Object {
         range: ContentRange,
         start: u64,
         expected: &Expected,
+        ahead: &Ahead,
     ) -> Result<Body, FetchError> {
         let seen = mark_of(&answer);
         let total = range.total.ok_or_else(|| self.incomplete("sends a part and does not say of how much"))?;
         expected.check(&self.url, &seen, Some(total))?;
-        let end = start.saturating_add(self.settings.plan.part_size).min(total);
+        let end = start.saturating_add(self.first(start, ahead)).min(total);
         let length = self.exactly(&answer, range, start..end)?;
         let next = start + length;
         if next < total && !seen.pins() {
@@ -217,7 +230,7 @@ impl Object {
         let pin = Mark { version: seen.version.clone().or_else(|| expected.mark.version.clone()), ..seen };
         let plan = self.settings.plan;
         let pinned = Arc::new(Pinned { object: Arc::clone(self), pin, total });
-        let stream = Parts::new(pinned, &plan, first, start..next, total).boxed();
+        let stream = Parts::new(pinned, &plan, first, start..next, total, ahead.clone()).boxed();
         Ok(Body { start, total: Some(total), validator, stream })
     }
 
@@ -235,7 +248,9 @@ impl Object {
 
     /// The part `wanted` of the object: of the very state that `pin` and `total` show.
     async fn part(&self, wanted: Range<u64>, total: u64, pin: &Mark) -> Result<Chunks, FetchError> {
-        let answer = match self.ask(Some((wanted.start, self.settings.plan.part_size)), pin).await {
+        // Shorter only where what lies behind it is there already.
+        let length = if wanted.end < total { wanted.end - wanted.start } else { self.settings.plan.part_size };
+        let answer = match self.ask(Some((wanted.start, length)), pin).await {
             Ok(answer) => answer,
             Err(error) => {
                 return Err(match status(&error) {

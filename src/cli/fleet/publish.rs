@@ -6,9 +6,10 @@ use clap::ArgMatches;
 use fetchd_fetchers::Options;
 use semver::Version;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::open::names;
-use crate::cli::publish::{memory, new_release};
+use crate::cli::publish::{as_json, deltas, memory, new_release, told};
 use crate::cli::release::{Expiry, signing_key, size, word};
 use crate::cli::{Failed, Out, load};
 use crate::clock::Timestamp;
@@ -18,8 +19,9 @@ use crate::failure::{Exit, Reported, chain};
 use crate::fetch::measure;
 use crate::fleet::head::is_release;
 use crate::publish::{self, BucketPlace, NewRelease, OneRelease, Place as _, PublishOptions, Published};
-use crate::rollout::releases::releases;
+use crate::rollout::releases::{Listed, releases};
 use crate::rollout::{Desk, RolloutError, profile};
+use crate::trust::bundle::Bundle;
 use crate::trust::manifest::Bounds;
 use crate::trust::{Format, KeySet};
 use url::Url;
@@ -52,12 +54,13 @@ pub(super) fn publish(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repor
     let listed = releases(&mut Desk::new(&mut store, names.clone(), trusted.clone(), Timestamp::now()), &trusted)?;
     let newest = listed.first().map(|newest| newest.bundle.clone());
 
-    let mut place = super::url(matches)?;
-    let directory = names.release(&id);
-    place.set_path(&format!("/{directory}"));
-    let place = BucketPlace::open(&place, &Options::new())?;
-    let identity = place.identity().replace(&directory, &names.releases());
-    let one = OneRelease { place: &place, newest, identity };
+    let at = |directory: &str| -> Result<BucketPlace, Reported> {
+        let mut place = super::url(matches)?;
+        place.set_path(&format!("/{directory}"));
+        Ok(BucketPlace::open(&place, &Options::new())?)
+    };
+    let (place, all) = (at(&names.release(&id))?, at(&names.releases())?);
+    let one = OneRelease { place: &place, all: &all, newest, identity: all.identity() };
     let memory = memory(matches)?;
     let unpack = |path: &Path, format: Format, entry: Option<&str>| {
         measure(path, format, entry).map_err(|failure| chain(&failure))
@@ -70,6 +73,8 @@ pub(super) fn publish(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repor
     options.unpack = &unpack;
     options.dry_run = matches.get_flag("dry-run");
     options.forget = matches.get_flag("forget");
+    options.delta_from = deltas(matches);
+    options.delta_bases = listed.iter().filter_map(in_its_directory).collect();
     if let Some(expiry) = matches.get_one::<Expiry>("expires") {
         options.expires_in = expiry.0;
     }
@@ -85,6 +90,21 @@ pub(super) fn publish(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repor
         done.text(out)
     }
     Ok(Exit::Done)
+}
+
+/// What the manifest of a release lists, with its artifacts by their names in the directory of all releases.
+fn in_its_directory(listed: &Listed) -> Option<Value> {
+    let bundle = Bundle::parse(&listed.bundle).ok()?;
+    let mut manifest: Value = serde_json::from_slice(bundle.claimed_payload()).ok()?;
+    let mut release = manifest["releases"].get_mut(0)?.take();
+    for artifact in release["artifacts"].as_array_mut()? {
+        for url in artifact["urls"].as_array_mut()? {
+            if let Some(name) = url.as_str().filter(|name| !name.contains("://")) {
+                *url = format!("{}/{name}", listed.release).into();
+            }
+        }
+    }
+    Some(release)
 }
 
 /// Two publishers at the same time give the same number to two releases, and a host that has seen one refuses the other.
@@ -152,10 +172,11 @@ impl Done<'_> {
         let (id, version) = (self.id, &self.release.version);
         out.line(format!("{} {version} as {id}", if self.dry_run { "would publish" } else { "published" }));
         for artifact in self.published.manifest["releases"][0]["artifacts"].as_array().into_iter().flatten() {
-            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let bytes = size(artifact["size"].as_u64().unwrap_or_default());
             out.line(format!("  {}  {bytes}  {}", text(&artifact["target"]), text(&artifact["urls"][0])));
         }
+        self.published.deltas.iter().for_each(|delta| out.line(format!("  {}", told(delta))));
         let until = self.published.expires.map_or("for ever".to_owned(), |expires| format!("until {expires}"));
         out.line(format!("  number {}, good {until}", self.published.seq));
         let Bounds { min_steps, max_first_pct, min_total_s, min_bake_s, emergency_ok, rollback_to } = self.bounds;
@@ -185,7 +206,8 @@ impl Done<'_> {
             seq: u64,
             expires: Option<Timestamp>,
             bounds: &'a Bounds,
-            artifacts: &'a serde_json::Value,
+            artifacts: &'a Value,
+            deltas: Vec<Value>,
         }
         out.object(&Answer {
             dry_run: self.dry_run,
@@ -196,6 +218,7 @@ impl Done<'_> {
             expires: self.published.expires,
             bounds: self.bounds,
             artifacts: &self.published.manifest["releases"][0]["artifacts"],
+            deltas: self.published.deltas.iter().map(as_json).collect(),
         });
     }
 }

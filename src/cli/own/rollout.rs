@@ -4,7 +4,7 @@ use clap::{Arg, ArgAction, Command, ValueHint, value_parser};
 
 use super::super::release as values;
 use super::fleet::store;
-use super::{expires, file, switch, text, version};
+use super::{delta_from, expires, file, switch, text, version};
 
 pub(super) fn add(command: Command, verb: &str) -> Command {
     let command = command.arg(store());
@@ -202,6 +202,7 @@ fn publish(command: Command) -> Command {
         .arg(switch("critical", "Mark the release as urgent"))
         .arg(version("min-from", "The oldest version that may go to it directly"))
         .arg(text("notes-url", "URL", "Where people read about the release"))
+        .arg(delta_from())
         .arg(file("memory", "FILE", "Where to remember how far products are [default: as for `fetchd publish`]"))
         .arg(
             switch("no-memory", "Remember nothing, and believe the manifests that are there")

@@ -147,7 +147,7 @@ impl Done<'_> {
 }
 
 /// `delta from 1.4.1: fxd-1, 36.1 KiB, 0.8 %`.
-fn told(delta: &DeltaMade) -> String {
+pub(in crate::cli) fn told(delta: &DeltaMade) -> String {
     let from = format!("{}  delta from {}", delta.target, delta.from);
     let format = delta.format.map(|format| format!(" {format}")).unwrap_or_default();
     let made = delta.size.map(|bytes| {
@@ -158,7 +158,7 @@ fn told(delta: &DeltaMade) -> String {
     format!("{from}:{format}{}{why}", made.unwrap_or_default())
 }
 
-fn as_json(delta: &DeltaMade) -> Value {
+pub(in crate::cli) fn as_json(delta: &DeltaMade) -> Value {
     let DeltaMade { target, from, format, size, full, left_out } = delta;
     serde_json::json!({
         "target": target, "from": from.to_string(), "format": format, "size": size, "full_size": full,

@@ -1,5 +1,6 @@
 //! Brings an artifact into staging, whatever the source does.
 
+mod ahead;
 mod pace;
 mod partial;
 mod receive;

@@ -1,4 +1,4 @@
-//! The files of one artifact in staging: `<key>.part`, `<key>.json` beside it, `<key>.artifact`.
+//! The files of one artifact in staging: `<key>.part`, `<key>.json` beside it, `<key>.artifact`; those of [`super::ahead`].
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write as _};
@@ -16,6 +16,9 @@ use crate::fetch::failure::FetchFailure;
 
 /// How long a writer that was just told to stop may still hold the partial file.
 const RELEASE: Duration = Duration::from_secs(5);
+
+/// How the names of an artifact's files end.
+const OURS: [&str; 4] = ["part", "json", "artifact", "ahead"];
 
 /// What is kept beside a partial file, so that a later process can carry on with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,6 +58,10 @@ impl Partial {
         &self.directory
     }
 
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
     pub(super) fn part(&self) -> PathBuf {
         self.directory.join(format!("{}.part", self.key))
     }
@@ -77,8 +84,9 @@ impl Partial {
         let failed = |error: io::Error| FetchFailure::staging("clear", &self.directory, &error);
         for entry in fs::read_dir(&self.directory).map_err(failed)? {
             let path = entry.map_err(failed)?.path();
-            let ours = path.extension().is_some_and(|ext| ext == "part" || ext == "json" || ext == "artifact");
-            if ours && path.file_stem().is_none_or(|stem| stem != self.key.as_str()) {
+            let ours = path.extension().is_some_and(|ext| OURS.iter().any(|ours| ext == *ours));
+            let key = path.file_stem().and_then(|stem| stem.to_str()?.split('.').next());
+            if ours && key != Some(self.key.as_str()) {
                 remove(&path)?;
             }
         }
@@ -87,6 +95,7 @@ impl Partial {
 
     /// Removes all that there is of this artifact.
     pub(super) fn discard(&self) -> Result<(), FetchFailure> {
+        self.clear_ahead()?;
         remove(&self.note())?;
         remove(&self.part())?;
         remove(&self.artifact())
@@ -146,11 +155,20 @@ impl Partial {
     pub(super) fn finish(&self) -> Result<(), FetchFailure> {
         fs::rename(self.part(), self.artifact())
             .map_err(|error| FetchFailure::staging("rename", &self.part(), &error))?;
+        self.clear_ahead()?;
         self.forget_note()
     }
 }
 
 impl Open {
+    /// Writes `bytes` to its end.
+    pub(super) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.hash.update(bytes);
+        self.length += bytes.len() as u64;
+        Ok(())
+    }
+
     /// Empties it.
     pub(super) fn reset(&mut self) -> io::Result<()> {
         self.file.set_len(0)?;
@@ -161,7 +179,7 @@ impl Open {
     }
 }
 
-fn no_follow() -> i32 {
+pub(super) fn no_follow() -> i32 {
     // The flag is one of the low bits on every platform.
     (OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK).bits() as i32
 }
@@ -194,7 +212,7 @@ fn digest(file: &mut File) -> io::Result<(sha2::Sha256, u64)> {
     }
 }
 
-fn remove(path: &Path) -> Result<(), FetchFailure> {
+pub(super) fn remove(path: &Path) -> Result<(), FetchFailure> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FetchFailure::staging("remove", path, &error)),
         _ => Ok(()),

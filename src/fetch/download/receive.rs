@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use fetchd_fetchers::{Body, Kind, Revision, Start};
+use fetchd_fetchers::{Ahead, Body, Kind, Revision, Start};
 use futures_util::StreamExt as _;
+use sha2::Digest as _;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::ahead::{Keeping, desk};
 use super::pace::Pace;
 use super::partial::{Note, Open};
 use super::sink::{BATCH, Sink, Written};
@@ -37,22 +39,39 @@ impl Run<'_> {
     ) -> Result<Written, FetchFailure> {
         let partial = self.partial.clone();
         let mut open = self.before_deadline(blocking(move || partial.open())).await??;
-        let start = if resume { self.resumable(location, &open) } else { Start::default() };
-        let mut body = match self.request(location, &start).await {
+        let mut start = if resume { self.resumable(location, &open) } else { Start::default() };
+        let mut kept = Vec::new();
+        if start.byte > 0 {
+            let (partial, size) = (self.partial.clone(), self.job.size);
+            let taken = blocking(move || partial.take_ahead(&mut open, size).map(|kept| (open, kept)));
+            (open, kept) = self.before_deadline(taken).await??;
+            start.byte = open.length;
+            if self.job.sha256.is_some() && self.job.size == Some(open.length) {
+                // All of it had come, though not in order.
+                *resumed_from = open.length;
+                return self.whole_already(open);
+            }
+        }
+        let (keeper, inbox) = desk();
+        let ranges: Vec<(u64, u64)> = kept.iter().map(|(at, bytes)| (*at, at + bytes.len() as u64)).collect();
+        let ahead = Ahead { kept, keeper: Some(keeper.clone()) };
+        let anew = Ahead { kept: Vec::new(), keeper: Some(keeper) };
+        let mut body = match self.request(location, &start, ahead).await {
             // Some sources refuse a resumption instead of starting over.
             Err(FetchFailure::Source { kind: Kind::Changed | Kind::Incomplete | Kind::Other, .. })
                 if start.byte > 0 =>
             {
-                self.request(location, &Start::default()).await?
+                self.request(location, &Start::default(), anew.clone()).await?
             }
             result => result?,
         };
         if body.start != 0 && body.start != start.byte {
             // Neither what was asked for nor the beginning: of no use.
-            body = self.request(location, &Start::default()).await?;
+            body = self.request(location, &Start::default(), anew.clone()).await?;
         }
         if body.start == 0 {
             let path = self.partial.part();
+            self.partial.clear_ahead()?;
             self.partial.forget_note()?;
             open.reset().map_err(|error| FetchFailure::staging("empty", &path, &error))?;
         } else if body.start != open.length {
@@ -66,8 +85,18 @@ impl Run<'_> {
         if let (0, Some(validator)) = (body.start, body.validator.take()) {
             self.partial.write_note(&Note { location: location.id, validator })?;
         }
-        let written = self.pour(body, open, total).await?;
+        let ranges = ranges.into_iter().filter(|_| body.start > 0);
+        let room = (total, self.job.limits.reserve);
+        let keeping = Keeping::start(&self.partial, &open, inbox, ranges, room)?;
+        let written = self.pour(body, open, total, keeping).await?;
         self.check_end(&written, announced, location.claim())?;
+        self.partial.finish()?;
+        Ok(written)
+    }
+
+    fn whole_already(&self, open: Open) -> Result<Written, FetchFailure> {
+        let written = Written { sha256: Sha256(open.hash.finalize().into()), size: open.length };
+        self.check_end(&written, None, None)?;
         self.partial.finish()?;
         Ok(written)
     }
@@ -82,15 +111,22 @@ impl Run<'_> {
         }
     }
 
-    async fn request(&self, location: &Location, start: &Start) -> Result<Body, FetchFailure> {
-        self.answered(async { Ok(location.fetcher.open(&location.release, &location.asset, start).await?) }).await
+    async fn request(&self, location: &Location, start: &Start, ahead: Ahead) -> Result<Body, FetchFailure> {
+        let Location { fetcher, release, asset, .. } = location;
+        self.answered(async { Ok(fetcher.open_ahead(release, asset, start, ahead).await?) }).await
     }
 
     /// Everything the body brings goes to disk; never a byte more than may come.
-    async fn pour(&self, mut body: Body, open: Open, total: Option<u64>) -> Result<Written, FetchFailure> {
+    async fn pour(
+        &self,
+        mut body: Body,
+        open: Open,
+        total: Option<u64>,
+        keeping: Keeping,
+    ) -> Result<Written, FetchFailure> {
         let mut size = open.length;
         let begun = size;
-        let sink = Sink::start(open, self.partial.part(), total);
+        let sink = Sink::start(open, self.partial.part(), total, keeping.passed.clone());
         let mut pace = Pace::new(self.job.limits.window, self.job.limits.min_rate, Instant::now());
         let mut meter = Meter { told: None, total };
         let mut batch = Vec::new();
@@ -130,7 +166,10 @@ impl Run<'_> {
             }
             meter.tell(&self.progress, size);
         };
-        self.close(sink, batch, failure).await
+        let written = self.close(sink, batch, failure).await;
+        drop(body);
+        let _ = self.before_deadline(keeping.finish()).await;
+        written
     }
 
     /// Writes what is left, also when the source failed: it will be carried on with.

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::Advice;
@@ -41,8 +42,9 @@ pub(super) struct Written {
 }
 
 impl Sink {
-    /// Appends to `open`, whose path is for messages. `total` is what the file will have, if known.
-    pub(super) fn start(open: Open, path: PathBuf, total: Option<u64>) -> Sink {
+    /// Appends to `open`, whose path is for messages. `total` is what the file will have, if known; `passed` is set to what
+    /// it has by now.
+    pub(super) fn start(open: Open, path: PathBuf, total: Option<u64>, passed: Arc<AtomicU64>) -> Sink {
         let Open { mut file, mut length, mut hash } = open;
         let (batches, mut inbox) = mpsc::channel::<Vec<u8>>(IN_FLIGHT);
         let (digested, mut to_write) = mpsc::channel::<Vec<u8>>(IN_FLIGHT);
@@ -63,6 +65,7 @@ impl Sink {
             while let Some(mut batch) = to_write.blocking_recv() {
                 file.write_all(&batch).map_err(|error| FetchFailure::staging("write", &path, &error))?;
                 length += batch.len() as u64;
+                passed.store(length, Ordering::Relaxed);
                 if std::mem::take(&mut first) && total.is_none_or(|total| length < total) {
                     Checkpoint::DownloadPartial.reached();
                 }

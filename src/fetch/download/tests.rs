@@ -315,7 +315,7 @@ fn a_disk_that_fills_up_is_named() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let open = Open { file: full, length: 0, hash: sha2::Digest::new() };
     let failure = runtime.block_on(async {
-        let sink = Sink::start(open, "/dev/full".into(), None);
+        let sink = Sink::start(open, "/dev/full".into(), None, std::sync::Arc::default());
         while sink.write(vec![0; BATCH]).await {}
         sink.finish().await.unwrap_err()
     });

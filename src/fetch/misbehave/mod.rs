@@ -3,7 +3,8 @@
 //!
 //! `FETCHD_TEST_WORKER=MODE` fails at every job. `FETCHD_TEST_WORKER_FILE` names a file with
 //! `MODE@PHASE` (`poll`, `sibling`, `download`, `extract`, `patch`, `store`) for one failure: the job that fails removes it first.
-//! Some modes have words after them.
+//! Some modes have words after them. With `pause@mapped` in it a worker that applies a delta removes the file when it has its
+//! files before it, and goes on when there is one of that name again: meanwhile something can be done to them.
 
 mod escape;
 mod forge;
@@ -87,6 +88,18 @@ pub(super) async fn if_asked(request: &Request, stream: &mut UnixStream) -> bool
         }
     }
     false
+}
+
+/// Stops at `place` if that was asked for.
+#[cfg(feature = "deltas")]
+pub(super) fn pause(place: &str) {
+    let Some(file) = std::env::var_os("FETCHD_TEST_WORKER_FILE").map(std::path::PathBuf::from) else { return };
+    let wanted = std::fs::read_to_string(&file).is_ok_and(|text| text == format!("pause@{place}"));
+    if wanted && std::fs::remove_file(&file).is_ok() {
+        while !file.exists() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
 }
 
 /// How to fail at this job, if it is one of the ways that `ours` knows.

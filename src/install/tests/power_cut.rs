@@ -228,14 +228,14 @@ fn leftovers_go_and_partial_downloads_stay() {
     bench.start().unwrap();
     let install = bench.install.as_ref().unwrap();
     let (staging, custody) = (install.staging().to_owned(), install.custody().to_owned());
-    for name in ["0a1b.part", "0a1b.json", "0a1b", "entry"] {
+    for name in ["0a1b.part", "0a1b.json", "0a1b.77.ahead", "0a1b", "entry"] {
         fs::write(staging.join(name), "x").unwrap();
         fs::write(custody.join(name), "x").unwrap();
     }
     fs::create_dir(staging.join("dir.part")).unwrap();
     fs::write(bench.base.join("srv/.fetchd/app/.fetchd-00.tmp"), "x").unwrap();
     bench.start().unwrap();
-    assert_eq!(names(&staging), ["0a1b.json", "0a1b.part"]);
+    assert_eq!(names(&staging), ["0a1b.77.ahead", "0a1b.json", "0a1b.part"]);
     assert_eq!(names(&custody), [""; 0]);
     assert_eq!(names(&bench.base.join("srv/.fetchd/app")), ["custody", "staging"]);
 }
