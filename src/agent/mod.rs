@@ -111,6 +111,10 @@ impl Agent {
                 }
                 None => {}
             }
+            if let Some(line) = &self.line {
+                // Now, when nobody waits for it, and not when a restart is asked for.
+                line.install.look_ahead();
+            }
             self.show();
         }
         if let Some(line) = &mut self.line {

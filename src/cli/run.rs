@@ -21,7 +21,8 @@ pub(super) fn run(matches: &ArgMatches) -> Result<u8, Reported> {
     match role.as_str() {
         replace::CHECK => return could_go_on(matches),
         // The mask of signals is inherited: whatever arrives waits for the loop.
-        replace::RESUME | SOURCE_CHECK => {}
+        replace::RESUME => daemon::share_heap(),
+        SOURCE_CHECK => {}
         _ => daemon::hold_signals()?,
     }
     // To the end: what was logged last is written before the process ends.

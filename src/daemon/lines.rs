@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 /// Starts the thread that writes lines to stderr. A supervisor's main thread must never wait for whoever reads its log:
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 ///
 /// Keep the second value to the end: dropping it waits, for a second at most, until what was logged is written.
 pub(crate) fn start() -> io::Result<(Lines, Unblocked)> {
-    let (lines, queue) = sync_channel(QUEUE);
+    // Room for each line when it comes: a queue with a thousand places takes 32 KiB for as long as the supervisor lives.
+    let (lines, queue) = channel();
     let counts = Arc::new(Counts::default());
     let writer_counts = Arc::clone(&counts);
     let thread = std::thread::Builder::new().name("log".to_owned()).stack_size(64 * 1024);
@@ -52,14 +53,14 @@ struct Counts {
 /// Where the subscriber writes to: one call of `write` for each line.
 #[derive(Debug, Clone)]
 pub(crate) struct Lines {
-    lines: SyncSender<Vec<u8>>,
+    lines: Sender<Vec<u8>>,
     counts: Arc<Counts>,
 }
 
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.counts.waiting.fetch_add(1, Ordering::AcqRel);
-        if self.lines.try_send(line.to_vec()).is_err() {
+        let full = self.counts.waiting.fetch_add(1, Ordering::AcqRel) >= QUEUE;
+        if full || self.lines.send(line.to_vec()).is_err() {
             self.counts.waiting.fetch_sub(1, Ordering::AcqRel);
             self.counts.lost.fetch_add(1, Ordering::Relaxed);
         }

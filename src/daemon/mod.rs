@@ -46,6 +46,7 @@ pub use prepared::Prepared;
 use prepared::control_socket;
 use replace::{Becomes, Replacement};
 use rest::Rest;
+pub(crate) use rest::share_heap;
 use signals::{Asked, Signals};
 use thread::AgentThread;
 
@@ -121,7 +122,10 @@ impl Loaded {
 
 /// Blocks the signals that a supervisor reads, in this thread and in those that it starts. To be called before the first of
 /// them, so that no other thread is the one that a signal ends.
+///
+/// From then on those threads share one heap.
 pub fn hold_signals() -> Result<(), Reported> {
+    rest::share_heap();
     Signals::listen(Signal::USR2).map(drop).map_err(|e| start_failure("start.signals", &e))
 }
 

@@ -47,14 +47,28 @@ impl Rest {
     }
 }
 
-/// An observer that wakes the loop at the end of each pass, after `theirs` has heard of it: the agent runs a lot in one.
+/// An observer that wakes the loop at the end of each pass, after `theirs` has heard of it: the agent runs a lot in one, and
+/// its thread gives back what its stack does not need any more.
 pub(super) fn wakes_after_passes(theirs: Option<Observer>, waker: Waker) -> Observer {
     Observer::new(move |event| {
         theirs.iter().for_each(|theirs| theirs.tell(event));
         if matches!(event, UpdateEvent::Finished(_) | UpdateEvent::Refused(_) | UpdateEvent::Failed(_)) {
+            free_stack();
             waker.wake();
         }
     })
+}
+
+/// Lets all threads of this process share one heap, from now on. A supervisor's threads allocate little and seldom; with one
+/// heap for each of them, pages that are partly used are kept for each.
+///
+/// To be called before the first other thread allocates.
+pub(crate) fn share_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it takes two numbers, has no precondition, and locks what it sets.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
 }
 
 /// How long nothing may have happened.
@@ -65,6 +79,7 @@ fn give_back() {
     // Nothing depends on it: what cannot be found stays mapped.
     let mappings = File::open("/proc/self/smaps").and_then(|smaps| permanent(BufReader::new(smaps)));
     free_heap();
+    free_stack();
     for range in mappings.unwrap_or_default() {
         let start = std::ptr::with_exposed_provenance_mut(range.start);
         // SAFETY: each range is a mapping of a file that was never writable and of which this process has no page of its own
@@ -83,6 +98,44 @@ fn free_heap() {
         libc::malloc_trim(0);
     }
 }
+
+/// Gives back the pages of this thread's stack that deeper calls have used.
+#[inline(never)]
+fn free_stack() {
+    let here = 0_u8;
+    // SAFETY: it takes a number and has no precondition.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    let (Ok(page), Some(lowest)) = (usize::try_from(page), lowest_of_stack()) else { return };
+    // A multiple of the page size, for the kernel rounds what it is given up.
+    let end = (&raw const here).addr().saturating_sub(FRAMES) / page.max(1) * page;
+    if lowest % page.max(1) == 0 && end > lowest {
+        let start = std::ptr::with_exposed_provenance_mut(lowest);
+        // SAFETY: the range lies in this thread's own stack, by the C library's account, and below every frame that is in use:
+        // those of this function and of its callers are above `here`, and the call itself needs less than `FRAMES`. No signal
+        // handler runs on it: a supervisor reads its signals from a descriptor. Below the frames in use a stack has no
+        // contents; the pages are there again, with zeros, when they are used.
+        let _ = unsafe { madvise(start, end - lowest, Advice::LinuxDontNeed) };
+    }
+}
+
+/// The lowest address of this thread's stack, without its guard.
+fn lowest_of_stack() -> Option<usize> {
+    // SAFETY: the attributes are plain data that the first call fills in, if it returns 0, and that the last one frees; the two
+    // numbers are written by the second.
+    unsafe {
+        let mut attributes: libc::pthread_attr_t = std::mem::zeroed();
+        if libc::pthread_getattr_np(libc::pthread_self(), &raw mut attributes) != 0 {
+            return None;
+        }
+        let (mut lowest, mut size) = (std::ptr::null_mut(), 0);
+        let found = libc::pthread_attr_getstack(&raw const attributes, &raw mut lowest, &raw mut size);
+        libc::pthread_attr_destroy(&raw mut attributes);
+        (found == 0).then(|| lowest.addr())
+    }
+}
+
+/// Room below a frame for what it calls.
+const FRAMES: usize = 16 * 1024;
 
 /// One entry of `/proc/PID/smaps`.
 #[derive(Debug)]
@@ -201,6 +254,37 @@ mod tests {
             assert_eq!(sum(), before);
             assert_eq!(std::thread::spawn(sum).join().unwrap(), before);
         }
+    }
+
+    /// Fills a few hundred KiB of the stack, and returns something that depends on all of it.
+    #[inline(never)]
+    fn deep(calls: u64) -> u64 {
+        let filled = std::hint::black_box([calls; 512]);
+        let below = if calls == 0 { 0 } else { deep(calls - 1) };
+        below + filled.iter().sum::<u64>()
+    }
+
+    #[test]
+    fn a_stack_is_given_back_below_the_frames_in_use_and_can_be_used_again() {
+        let resident = || {
+            let smaps = std::fs::read_to_string("/proc/thread-self/smaps").unwrap();
+            let here = (&raw const smaps).addr();
+            let mut lines =
+                smaps.lines().skip_while(|line| !Mapping::of(line).is_some_and(|m| m.range.contains(&here)));
+            let rss = lines.find_map(|line| line.strip_prefix("Rss:")).unwrap();
+            rss.split_ascii_whitespace().next().unwrap().parse::<u64>().unwrap()
+        };
+        let thread = std::thread::Builder::new().stack_size(4 << 20).spawn(move || {
+            let kept = std::hint::black_box([7_u8; 4096]);
+            let sum = deep(100);
+            let before = resident();
+            free_stack();
+            let after = resident();
+            assert!(before > 400 && after < before - 300, "{before} KiB, then {after} KiB");
+            assert_eq!(deep(100), sum);
+            assert!(kept.iter().all(|byte| *byte == 7));
+        });
+        thread.unwrap().join().unwrap();
     }
 
     #[test]

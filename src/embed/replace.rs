@@ -35,6 +35,7 @@ impl Service {
 
     /// Goes on where the supervisor that this process was a moment ago has stopped.
     pub(super) fn go_on(mut self, process: &Process) -> ExitCode {
+        daemon::share_heap();
         let log = log::make(&self.settings.product, self.log_level(process).as_deref());
         // The mask of signals came with the process: the thread of the log has it, too.
         let unblocked = log.and_then(|(log, later)| {

@@ -38,6 +38,7 @@ pub use error::InstallError;
 pub use external::owner_only;
 pub use metadata::Carry;
 pub use settle::Settled;
+use stamp::Remembered;
 pub use stamp::{Current, Stamp};
 
 /// Where the program lies and who replaces it.
@@ -66,6 +67,7 @@ pub struct Install {
     place: Box<dyn Place>,
     typed: PathBuf,
     carry: Carry,
+    remembered: Remembered,
 }
 
 impl Install {
@@ -84,7 +86,7 @@ impl Install {
             Layout::Releases { keep } => Box::new(releases::Releases::open(&typed, keep)?),
             Layout::External { dir } => Box::new(external::External::open(typed.clone(), &dir)?),
         };
-        Ok(Install { place, typed, carry })
+        Ok(Install { place, typed, carry, remembered: Remembered::default() })
     }
 
     /// Where the worker writes.
@@ -125,8 +127,11 @@ impl Install {
     ///
     /// In the layout `external` that is our copy of the confirmed binary if theirs is another one: what they put
     /// there while fetchd was away has not been verified.
+    ///
+    /// Reads the whole file, unless it is the one that was read before, untouched: its device, inode, size and times are the
+    /// same (`install::tests::remembered`, and `tests/handoff/changed.rs`).
     pub fn startable(&self, record: &Record) -> Result<Option<Installed>, InstallError> {
-        let live = self.current()?;
+        let live = self.remembered()?;
         if !self.place.is_ours()
             && let Some(confirmed) = &record.confirmed
             && live.is_none_or(|live| live.sha256 != confirmed.sha256)
@@ -205,6 +210,17 @@ impl Install {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(e) => Err(InstallError::io(live, "reading")(e)),
         }
+    }
+
+    /// Hashes the binary at the program path, if it is not the one that was hashed before and was not changed a moment ago:
+    /// [`startable`](Install::startable) need not do it then. Whatever is wrong with the file is for that to say.
+    pub fn look_ahead(&self) {
+        let _ = self.remembered.look_ahead(self.place.live());
+    }
+
+    fn remembered(&self) -> Result<Option<Current>, InstallError> {
+        let live = self.place.live();
+        self.remembered.look(live).map_err(InstallError::io(live, "reading"))
     }
 
     fn look(&self) -> Result<Option<(File, Current)>, InstallError> {

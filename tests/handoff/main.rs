@@ -8,6 +8,7 @@ mod http2;
 mod site;
 
 mod bench;
+mod changed;
 mod contract;
 mod crash;
 mod datagrams;

@@ -71,10 +71,15 @@ impl Api {
         self.token.headers().map_err(|why| self.error(Kind::Denied, why.message))
     }
 
+    /// What reaches `url` and the rest of its origin.
+    fn octocrab(&self, url: &Url) -> Result<Octocrab, FetchError> {
+        self.client.to(url).map(octocrab).map_err(|why| self.error(Kind::Other, why.message))
+    }
+
     /// Gets `url`, if `conditions` hold, whatever the status. Redirects within the API's own
     /// origin are followed; the token goes nowhere else.
     pub(super) async fn get(&self, url: &Url, conditions: HeaderMap) -> Result<Answer, FetchError> {
-        let octocrab = octocrab(self.client.raw());
+        let octocrab = self.octocrab(url)?;
         let mut headers = self.headers()?;
         headers.extend(conditions);
         let mut at = url.clone();
@@ -105,7 +110,7 @@ impl Api {
         url: &Url,
         body: Option<&(impl Serialize + Sync)>,
     ) -> Result<Answer, FetchError> {
-        let octocrab: Octocrab = octocrab(self.client.raw());
+        let octocrab = self.octocrab(url)?;
         let mut request = ::http::Request::builder().method(method).uri(url.as_str());
         if let Some(headers) = request.headers_mut() {
             headers.extend(self.headers()?);

@@ -110,7 +110,8 @@ impl Repository {
                 .hint("name its file with `token_file`, or set `GITHUB_TOKEN`"));
         }
         connection.read_timeout = Duration::from_secs(24 * 60 * 60);
-        Ok(Repository { api, patient: Client::build(connection)?, timeout })
+        let patient = Client::build(connection, &api.base)?;
+        Ok(Repository { api, patient, timeout })
     }
 
     /// The release of `tag`, drafts included; the public one if there are several.
@@ -181,7 +182,8 @@ impl Repository {
             .map_err(|_| self.api.error(Kind::Misconfigured, "the content type is not one"))?;
         let deadline = UPLOAD_GRACE + Duration::from_secs(size / UPLOAD_RATE);
         let sending = async {
-            let request = self.patient.raw().post(url.clone()).headers(self.api.headers()?);
+            let http = self.patient.to(&url).map_err(|why| self.api.error(Kind::Other, why.message))?;
+            let request = http.post(url.clone()).headers(self.api.headers()?);
             let request = request.header(CONTENT_TYPE, content_type).header(CONTENT_LENGTH, size);
             let sent = request.body(reqwest::Body::wrap(FileBody::new(file, size))).send().await;
             let answer = sent.map_err(|error| self.patient.failed(&self.api.source, error))?;

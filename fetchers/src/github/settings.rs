@@ -78,7 +78,7 @@ pub(super) fn read(url: &Url, options: &Options) -> Result<Source, ConfigError> 
     }
     let connection = Settings::read(options)?;
     let timeout = positive(options, "timeout", 30)?;
-    let client = Client::build(connection.clone())?;
+    let client = Client::build(connection.clone(), &base)?;
     Ok(Source { api: Api { source, base, owner, repository, token, client }, wanted, timeout, connection })
 }
 

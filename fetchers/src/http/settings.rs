@@ -43,7 +43,7 @@ pub(super) fn read(url: &Url, options: &Options) -> Result<HttpFetcher, ConfigEr
     if secrets.exist() && url.scheme() == "http" {
         tracing::warn!(source = redact(url), "secrets for this source travel unencrypted; use https");
     }
-    let client = Client::build(Settings::read(options)?)?;
+    let client = Client::build(Settings::read(options)?, url)?;
     let mut url = url.clone();
     // Both fail only for URLs without a host, and http has one.
     let _ = url.set_username("");

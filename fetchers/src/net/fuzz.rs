@@ -17,7 +17,7 @@ use crate::options::{Known, Options};
 static CLIENT: LazyLock<Client> = LazyLock::new(|| {
     let options = Options::new();
     let options = Known::check(&options, &[]).expect("there are no options");
-    Client::build(Settings::read(options).expect("the defaults are valid")).expect("a client can be made")
+    Client::build(Settings::read(options).expect("the defaults are valid"), &URL).expect("a client can be made")
 });
 static URL: LazyLock<Url> = LazyLock::new(|| Url::parse("https://dl.example.com/app/web-1.2.0").expect("it is one"));
 

@@ -2,6 +2,7 @@
 //! read strictly.
 
 mod answer;
+mod connections;
 mod download;
 #[cfg(debug_assertions)]
 pub(crate) mod fuzz;
@@ -11,17 +12,17 @@ mod secret;
 mod settings;
 mod validators;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use reqwest::header::{HeaderMap, LOCATION};
 use reqwest::{Method, Response, StatusCode};
 use url::Url;
 
 pub(crate) use answer::{content_length, content_range, must_be_plain, refusal};
+use connections::Connections;
 pub(crate) use download::{Download, Opened, Seen};
 pub(crate) use redirect::next_hop;
 pub(crate) use secret::{contents, sensitive, warn_if_open};
-use settings::ProxyChoice;
 pub(crate) use settings::{Settings, positive};
 pub(crate) use validators::Validators;
 
@@ -31,10 +32,10 @@ use crate::options::ConfigError;
 /// An HTTP/1.1 client.
 #[derive(Clone)]
 pub(crate) struct Client {
-    http: reqwest::Client,
     settings: Arc<Settings>,
-    /// The same with connections that are used again, made when it is first needed.
-    kept_alive: Arc<OnceLock<reqwest::Client>>,
+    connections: Arc<Connections>,
+    /// The same with connections that are used again.
+    kept_alive: Arc<Connections>,
 }
 
 /// One request, before any redirect.
@@ -51,53 +52,26 @@ pub(crate) struct Request<'a> {
 const REDIRECTS: usize = 10;
 
 impl Client {
-    /// Builds a client. Nothing is connected yet.
-    pub(crate) fn build(settings: Settings) -> Result<Client, ConfigError> {
-        // A fetcher keeps no memory: a connection ends with its body, also when that is dropped.
-        let http = Client::with(&settings, 0)?;
-        Ok(Client { http, settings: Arc::new(settings), kept_alive: Arc::default() })
+    /// Builds a client for a source at `url`. Nothing is connected yet.
+    pub(crate) fn build(settings: Settings, url: &Url) -> Result<Client, ConfigError> {
+        let client = Client {
+            // A fetcher keeps no memory: a connection ends with its body, also when that is dropped.
+            connections: Arc::new(Connections::new(0)),
+            kept_alive: Arc::new(Connections::new(settings.plan.connections)),
+            settings: Arc::new(settings),
+        };
+        client.to(url).map(|_| client)
     }
 
     /// The same client for the parts of one download, whose connections serve one part after the other: no more of them
     /// are kept than there may be at once.
-    fn kept_alive(&self) -> Result<Client, ConfigError> {
-        let http = match self.kept_alive.get() {
-            Some(http) => http.clone(),
-            None => {
-                let http = Client::with(&self.settings, self.settings.plan.connections)?;
-                self.kept_alive.get_or_init(|| http).clone()
-            }
-        };
-        Ok(Client { http, ..self.clone() })
+    fn kept_alive(&self) -> Client {
+        Client { connections: Arc::clone(&self.kept_alive), ..self.clone() }
     }
 
-    fn with(settings: &Settings, idle: usize) -> Result<reqwest::Client, ConfigError> {
-        let mut builder = reqwest::Client::builder()
-            .http1_only()
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .connect_timeout(settings.connect_timeout)
-            .read_timeout(settings.read_timeout)
-            .user_agent(&settings.user_agent)
-            .pool_max_idle_per_host(idle);
-        if !settings.authorities.is_empty() {
-            builder = builder.tls_certs_merge(settings.authorities.clone());
-        }
-        builder = match &settings.proxy {
-            None => builder,
-            Some(ProxyChoice::Direct) => builder.no_proxy(),
-            Some(ProxyChoice::Through(proxy)) => builder.proxy((**proxy).clone()),
-        };
-        builder.build().map_err(|error| {
-            ConfigError::new(format!("the HTTP client cannot be made: {}", deepest(&error.without_url())))
-        })
-    }
-
-    /// The client underneath, which follows no redirect.
-    #[cfg(feature = "github")]
-    pub(crate) fn raw(&self) -> reqwest::Client {
-        self.http.clone()
+    /// The client underneath that can reach `url`. It follows no redirect.
+    pub(crate) fn to(&self, url: &Url) -> Result<reqwest::Client, ConfigError> {
+        self.connections.to(url, &self.settings)
     }
 
     /// Sends `request` and follows up to ten redirects.
@@ -110,7 +84,8 @@ impl Client {
         for _ in 0..=REDIRECTS {
             let mut all = headers.clone();
             all.extend(secrets.clone());
-            let sent = self.http.request(method.clone(), at.clone()).headers(all).send().await;
+            let http = self.to(&at).map_err(|why| FetchError::new(Kind::Other, url, why.message))?;
+            let sent = http.request(method.clone(), at.clone()).headers(all).send().await;
             let answer = sent.map_err(|error| self.failed(url, error))?;
             if !redirects(answer.status()) {
                 return Ok(answer);
@@ -150,13 +125,4 @@ impl Client {
 
 pub(crate) fn redirects(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
-}
-
-/// The last error of a chain, which says what happened rather than where.
-fn deepest(error: &dyn std::error::Error) -> String {
-    let mut last = error;
-    while let Some(next) = last.source() {
-        last = next;
-    }
-    last.to_string()
 }

@@ -76,8 +76,7 @@ impl Pinned {
         headers.insert(IF_RANGE, self.if_range.clone());
         let home = at.origin() == self.url.origin();
         let secrets = if home { self.secrets.clone() } else { HeaderMap::new() };
-        let client = self.client.kept_alive().map_err(|why| FetchError::new(Kind::Other, &self.url, why.message))?;
-        ask(&client, at, headers, secrets).await.map_err(|error| error.about(&self.url))
+        ask(&self.client.kept_alive(), at, headers, secrets).await.map_err(|error| error.about(&self.url))
     }
 
     /// Whether `answer` is that part of that state.

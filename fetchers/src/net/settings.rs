@@ -50,7 +50,21 @@ impl Settings {
             parallel_from: parts::size(options, "parallel_from")?.unwrap_or(PARALLEL_FROM),
         })
     }
+
+    /// Whether a connection for an `http:` URL is certainly not encrypted: one to a proxy may be. Where authorities are
+    /// configured they are read all the same, so that bad ones are found before they are needed.
+    pub(super) fn are_plain(&self) -> bool {
+        let direct = match &self.proxy {
+            Some(ProxyChoice::Direct) => true,
+            Some(ProxyChoice::Through(_)) => false,
+            None => PROXIES.iter().all(|name| std::env::var_os(name).is_none()),
+        };
+        direct && self.authorities.is_empty()
+    }
 }
+
+/// The variables that name a proxy for `http:`.
+const PROXIES: [&str; 4] = ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
 /// What a part is where nothing is configured. Those of three connections that wait for their turn come to 12 MiB.
 const PART_SIZE: u64 = 4 * 1024 * 1024;

@@ -2,10 +2,11 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::process::Command;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
-use fetchd_fetchers::conformance::scripted::ScriptedOrigin;
+use fetchd_fetchers::conformance::scripted::{ScriptedOrigin, Step};
 use fetchd_fetchers::{Fetcher, Kind, Registry};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -78,4 +79,63 @@ fn r55_https_is_never_redirected_to_http() {
     assert!(error.to_string().ends_with("redirects from https to plain http, which is refused"), "{error}");
     serving.join().unwrap();
     assert!(plain.requests().is_empty());
+}
+
+/// Runs the test `name` once more, in a process for which the system's certificates are those of `file`. `false`: this is
+/// that process.
+fn with_certificates(file: &str, name: &str) -> bool {
+    if std::env::var_os("SSL_CERT_FILE").is_some_and(|found| found == file) {
+        return false;
+    }
+    let mut again = Command::new(std::env::current_exe().unwrap());
+    for proxy in ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "SSL_CERT_DIR"] {
+        again.env_remove(proxy);
+    }
+    let ended = again.args(["--exact", name]).env("SSL_CERT_FILE", file).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stdout);
+    assert!(ended.status.success() && said.contains("1 passed"), "{said}");
+    true
+}
+
+#[test]
+fn certificates_are_not_read_where_nothing_is_encrypted() {
+    if with_certificates("/there/are/none", "tls::certificates_are_not_read_where_nothing_is_encrypted") {
+        return;
+    }
+    let plain = ScriptedOrigin::start();
+    plain.put("/app", "app");
+    let url = plain.url("/app");
+    let open = |url: &Url, more: &[(&str, &str)]| Registry::builtin().open(url, &options(more));
+    assert_eq!(offered(&*open(&url, &[]).unwrap()).assets[0].size, Some(3));
+    assert_eq!(offered(&*open(&url, &[("proxy", "none")]).unwrap()).assets[0].size, Some(3));
+
+    // Where something may be, they are missed at once.
+    let proxy = [("proxy", "http://127.0.0.1:9")];
+    for (url, more) in [("https://127.0.0.1:9/app", &[][..]), (url.as_str(), &proxy)] {
+        let refused = open(&url.parse().unwrap(), more).unwrap_err();
+        assert!(refused.message.contains("certificates"), "{}", refused.message);
+    }
+}
+
+#[test]
+fn a_redirect_to_https_is_followed_with_the_certificates_of_the_system() {
+    if with_certificates(CA, "tls::a_redirect_to_https_is_followed_with_the_certificates_of_the_system") {
+        return;
+    }
+    let (secure, serving) = serve("HTTP/1.1 200 X\r\nETag: \"1\"\r\nContent-Length: 3\r\n\r\n".to_owned());
+    let plain = ScriptedOrigin::start();
+    plain.script("/app", vec![Step::Redirect(secure.into())]);
+    let fetcher = Registry::builtin().open(&plain.url("/app"), &options(&[])).unwrap();
+    assert_eq!(offered(&*fetcher).assets[0].size, Some(3));
+    assert!(serving.join().unwrap().is_some());
+}
+
+#[test]
+fn a_redirect_to_https_trusts_no_stranger() {
+    let (secure, serving) = serve(String::new());
+    let plain = ScriptedOrigin::start();
+    plain.script("/app", vec![Step::Redirect(secure.into())]);
+    let fetcher = Registry::builtin().open(&plain.url("/app"), &options(&[])).unwrap();
+    assert_eq!(poll(&*fetcher, None).unwrap_err().kind(), Kind::Unreachable);
+    assert_eq!(serving.join().unwrap(), None);
 }

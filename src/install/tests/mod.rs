@@ -4,6 +4,7 @@ mod metadata;
 mod power_cut;
 mod power_loss;
 mod refusals;
+mod remembered;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
