@@ -20,7 +20,7 @@ use crate::fetch::failure::FetchFailure;
 /// The most bytes of one batch. Memory in flight: (two channels + one filling, one being digested and one being written)
 /// batches, which go round.
 pub(super) const BATCH: usize = 256 * 1024;
-const IN_FLIGHT: usize = 2;
+const IN_FLIGHT: usize = 8;
 /// After how many bytes the kernel is asked to begin writing back, so that dirty pages stay few.
 const FLUSH: u64 = 8 << 20;
 
