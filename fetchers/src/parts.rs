@@ -180,7 +180,8 @@ impl<R: Ranges> Parts<R> {
     fn meet(&mut self) -> bool {
         let (Some(now), Some(next)) = (self.under_way.front(), self.under_way.get(1)) else { return false };
         let (passed, start) = (now.passed, next.range.start);
-        if !now.open_ended || passed < start || passed == start && !next.is_decided() {
+        // Where it has failed, its error comes first: what lies behind it may never come.
+        if !now.open_ended || now.has_failed() || passed < start || passed == start && !next.is_decided() {
             return false;
         }
         self.under_way.remove(if passed > start { 1 } else { 0 });

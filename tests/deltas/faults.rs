@@ -83,7 +83,12 @@ fn a_disk_that_fills_up_while_a_delta_is_applied_changes_nothing() {
             let after = fs::metadata(bench.program()).unwrap();
             assert_eq!((after.ino(), after.mode()), (before.ino(), before.permissions().mode()));
             assert!(fs::read(bench.program()).unwrap() == program("1.0.0"), "the program was touched");
-            bench.clean();
+            // A complete artifact stays in staging when this machine has failed, and nothing else does.
+            let private = bench.path("srv/.fetchd/app");
+            let left = |place: &str| fs::read_dir(private.join(place)).unwrap().flatten().map(|entry| entry.path());
+            assert_eq!(left("custody").count(), 0);
+            let whole = bench.artifact()["sha256"].as_str().unwrap().to_owned();
+            assert!(left("staging").all(|path| path.ends_with(format!("{whole}.artifact"))), "{applied:#?}");
             fs::remove_file(filler).unwrap();
             bench.came_by("full", bench.apply(&["--reserve", "0"]));
             drop(disk);
