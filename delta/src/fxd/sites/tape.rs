@@ -5,7 +5,7 @@ use super::{Kind, Site};
 use crate::fxd::bytes::put_varint;
 
 /// Bytes of the file to an entry of the index.
-const BLOCK_LOG: u32 = 12;
+const BLOCK_LOG: u32 = 10;
 
 /// What the index of one tape takes, in bytes.
 pub(in crate::fxd) fn index_memory(length: u64) -> u64 {

@@ -2,7 +2,8 @@
 
 use super::super::{Beside, Stream};
 use super::WAYS;
-use super::model::Before;
+use super::history::History;
+use super::model::{Before, length};
 use super::tables::join;
 
 /// What is known between two bytes.
@@ -41,8 +42,9 @@ impl Contexts {
         }
     }
 
-    pub(super) fn now(&self, beside: Beside) -> Before {
-        let before = |contexts: [u32; WAYS], state| Before { contexts, state, expected: 0, length: 0 };
+    pub(super) fn now(&self, beside: Beside, history: &History) -> Before {
+        let (expected, matched) = history.expected();
+        let before = |contexts: [u32; WAYS], state| Before { contexts, state, expected, length: length(matched) };
         match self {
             Contexts::Numbers(numbers) => {
                 let here = numbers.at | numbers.so_far << 3;

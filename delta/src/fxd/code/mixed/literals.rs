@@ -1,6 +1,6 @@
 //! New bytes, which are read where they belong in the new file: what stands before them there is known.
 
-use super::model::{Before, Bits, Model};
+use super::model::{Before, Bits, Model, length};
 use super::tables::{join, towards};
 use super::x86::Instruction;
 use crate::ApplyError;
@@ -135,7 +135,7 @@ impl Literals {
             let before = join(here, self.instruction.before());
             (state, here, [join(state, a), join(state, last & 0xffff), here, before])
         };
-        let length = if self.matched < 16 { self.matched } else { 16 + ((self.matched - 16) / 8).min(15) };
+        let length = length(self.matched);
         (Before { contexts, state, expected, length }, join(here, last & 0xffff))
     }
 }

@@ -3,6 +3,7 @@
 //! Everything is an integer and everything is frozen: `docs/formats/fxd-1-streams.md` has it in full.
 
 mod contexts;
+mod history;
 mod literals;
 mod mixer;
 mod model;
@@ -17,6 +18,7 @@ use std::time::Instant;
 use super::{Beside, Known, Stream};
 use crate::ApplyError;
 use contexts::Contexts;
+use history::History;
 use literals::Literals;
 use model::Model;
 
@@ -34,7 +36,7 @@ fn log(length: u64) -> u32 {
 
 /// The anonymous memory in bytes that a stream of `length` bytes takes.
 pub(super) fn memory(kind: Stream, length: u64) -> u64 {
-    let beside = if kind.is_new() { Literals::memory(length) } else { 0 };
+    let beside = if kind.is_new() { Literals::memory(length) } else { History::memory(length) };
     Model::memory(log(length)) + beside + size_of::<Decoder<'_>>() as u64 + size_of::<Model>() as u64
 }
 
@@ -58,10 +60,12 @@ pub(super) fn encode(kind: Stream, bytes: &[u8], known: &Known<'_>, most: usize)
         return Some(encoder.finish());
     }
     let mut contexts = Contexts::of(kind);
+    let mut history = History::new(length);
     for (index, &byte) in bytes.iter().enumerate() {
         let beside = known.old.get(index).copied().unwrap_or_default();
-        model.byte(&mut encoder, &contexts.now(beside), byte).ok()?;
+        model.byte(&mut encoder, &contexts.now(beside, &history), byte).ok()?;
         contexts.push(byte);
+        history.push(byte);
         if encoder.length() > most {
             return None;
         }
@@ -79,7 +83,7 @@ pub(super) struct Decoder<'a> {
 
 enum Other {
     New(Box<Literals>),
-    Contexts(Contexts),
+    Contexts(Contexts, Box<History>),
 }
 
 impl<'a> Decoder<'a> {
@@ -93,7 +97,7 @@ impl<'a> Decoder<'a> {
         let beside = if kind.is_new() {
             Other::New(Box::new(literals(kind, length)))
         } else {
-            Other::Contexts(Contexts::of(kind))
+            Other::Contexts(Contexts::of(kind), Box::new(History::new(length)))
         };
         Ok(Decoder { model: Box::new(Model::new(log(length))), beside, bits, until, unchecked: 0 })
     }
@@ -111,9 +115,10 @@ impl<'a> Decoder<'a> {
 
     pub(super) fn byte(&mut self, beside: Beside) -> Result<u8, ApplyError> {
         self.look()?;
-        let Other::Contexts(contexts) = &mut self.beside else { return Err(super::ELSEWHERE) };
-        let byte = self.model.byte(&mut self.bits, &contexts.now(beside), 0)?;
+        let Other::Contexts(contexts, history) = &mut self.beside else { return Err(super::ELSEWHERE) };
+        let byte = self.model.byte(&mut self.bits, &contexts.now(beside, history), 0)?;
         contexts.push(byte);
+        history.push(byte);
         Ok(byte)
     }
 

@@ -57,6 +57,11 @@ pub(super) struct Before {
     pub(super) length: usize,
 }
 
+/// What [`Before::length`] is where so many bytes were the same.
+pub(super) fn length(matched: usize) -> usize {
+    if matched < 16 { matched } else { 16 + ((matched - 16) / 8).min(15) }
+}
+
 pub(super) struct Model {
     slots: Slots,
     mixer: Mixer,
