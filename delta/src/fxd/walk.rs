@@ -40,6 +40,9 @@ impl Walk<'_> {
         let mut near = tape.from(0);
         for segment in self.segments {
             clock.tick()?;
+            if !tape.may_have(segment.old, segment.old_end()) {
+                continue;
+            }
             let mut sites = tape.from_near(segment.old, near);
             loop {
                 near = sites;
