@@ -19,9 +19,10 @@ pub fn join(first: &[u8], second: &[u8]) -> Vec<u8> {
     [&(first.len() as u16).to_le_bytes(), first, second].concat()
 }
 
-/// An fxd-1 `delta` whose streams are not coded, so that what changes a byte of it changes a number.
-pub fn uncoded(delta: &[u8]) -> Vec<u8> {
-    crate::fxd::fuzz::uncoded(delta).expect("only deltas that are whole are given here")
+/// An fxd-1 `delta`, which makes a file of `old`, with streams that are not coded, so that what changes a byte of it
+/// changes a number.
+pub fn uncoded(old: &[u8], delta: &[u8]) -> Vec<u8> {
+    crate::fxd::fuzz::uncoded(old, delta).expect("only deltas that are whole are given here")
 }
 
 /// What stands before the lengths of the streams of an fxd-1 `delta`, and each stream's length and coded bytes.

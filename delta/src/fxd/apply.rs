@@ -1,13 +1,14 @@
 //! Applying: the bytes that are no references first, then the references in code, then those in data.
 
 use super::bases::Bases;
+use super::code::{Beside, Decoder};
 use super::container::{Container, Model};
 use super::elf::{Elf, Loads};
 use super::fresh::{Fresh, Guess, Search};
 use super::learned::Learned;
 use super::limit::Clock;
 use super::map::Map;
-use super::numbers::{Corrections, Numbers};
+use super::numbers::{Changes, Corrections, Numbers};
 use super::refer::{Place, field};
 use super::segment::{self, Segment};
 use super::sites::{self, Kind};
@@ -60,7 +61,8 @@ fn segments(container: &Container<'_>, limits: &Limits) -> Result<Vec<Segment>, 
     Ok(segments)
 }
 
-/// Copies, new bytes, and what differs in the copies outside of references.
+/// Copies, new bytes, and what differs in the copies outside of references: from the beginning of the file to its
+/// end, as what comes later is read by what stands before it.
 fn plain(
     old: &[u8],
     container: &Container<'_>,
@@ -69,38 +71,87 @@ fn plain(
     limits: &Limits,
     clock: &mut Clock,
 ) -> Result<(), ApplyError> {
-    const OUTSIDE: ApplyError = ApplyError::Damaged("a segment lies outside of the files");
-    let table = container.model.as_ref().and_then(|model| model.table);
     let mut literals = container.stream(3, limits)?;
-    for (from, to) in segment::between(segments, container.length) {
-        // The table of frames is made, not sent.
-        let (cut, resume) =
-            table.map_or((to, to), |table| (table.at.clamp(from, to), (table.at + table.size).clamp(from, to)));
-        for (from, to) in [(from, cut), (resume, to)] {
-            let part = out.get_mut(from as usize..to.max(from) as usize).ok_or(OUTSIDE)?;
-            for piece in part.chunks_mut(PIECE) {
-                clock.look()?;
-                literals.read(piece)?;
-            }
+    let mut changes = Changes::new(container.numbers(4, limits)?, container.stream(5, limits)?)?;
+    let mut end = 0;
+    for segment in segments.iter().map(Some).chain([None]) {
+        clock.tick()?;
+        let to = segment.map_or(container.length, |segment| segment.new);
+        new_bytes(container, &mut literals, out, (end, to), clock)?;
+        if let Some(segment) = segment {
+            copy(old, segment, &mut changes, out, clock)?;
+            end = segment.new_end();
         }
     }
     literals.finish()?;
-    let mut changes = Corrections::new(container.numbers(4, limits)?, container.numbers(5, limits)?)?;
-    for segment in segments {
-        clock.tick()?;
-        let from = old.get(segment.old as usize..segment.old_end() as usize).ok_or(OUTSIDE)?;
-        let to = out.get_mut(segment.new as usize..segment.new_end() as usize).ok_or(OUTSIDE)?;
-        to.copy_from_slice(from);
-        let mut rest = to;
-        while let Some((right, change)) = changes.skip(rest.len() as u64)? {
-            clock.tick()?;
-            let (_, wrong) = rest.split_at_mut_checked(right as usize).ok_or(OUTSIDE)?;
-            let (byte, behind) = wrong.split_first_mut().ok_or(OUTSIDE)?;
-            *byte = byte.wrapping_add(change);
-            rest = behind;
+    changes.finish()
+}
+
+/// The new bytes and the changes of a delta that was made from `old`.
+#[cfg(debug_assertions)]
+pub(super) fn beside(old: &[u8], container: &Container<'_>) -> Result<[Vec<u8>; 2], ApplyError> {
+    let limits = Limits { memory: u64::MAX, ..Limits::default() };
+    let segments = segments(container, &limits)?;
+    let mut out = vec![0; container.length as usize];
+    plain(old, container, &segments, &mut out, &limits, &mut Clock::new(None))?;
+    let table = container.model.as_ref().and_then(|model| model.table);
+    let new = segment::between(&segments, container.length)
+        .flat_map(|(from, to)| from..to)
+        .filter(|&at| table.is_none_or(|table| !table.holds(at)))
+        .map(|at| out[at as usize]);
+    let changes = segments.iter().flat_map(|segment| {
+        let (from, to) = (&old[segment.old as usize..], &out[segment.new as usize..segment.new_end() as usize]);
+        to.iter().zip(from).map(|(to, from)| to.wrapping_sub(*from)).filter(|change| *change != 0)
+    });
+    Ok([new.collect(), changes.collect()])
+}
+
+const OUTSIDE: ApplyError = ApplyError::Damaged("a segment lies outside of the files");
+
+/// What no segment makes.
+fn new_bytes(
+    container: &Container<'_>,
+    literals: &mut Decoder<'_>,
+    out: &mut [u8],
+    (from, to): (u32, u32),
+    clock: &mut Clock,
+) -> Result<(), ApplyError> {
+    // The table of frames is made, not sent: here it is zeros.
+    let table = container.model.as_ref().and_then(|model| model.table);
+    let (cut, resume) =
+        table.map_or((to, to), |table| (table.at.clamp(from, to), (table.at + table.size).clamp(from, to)));
+    for (from, to) in [(from, cut), (resume, to)] {
+        for piece in (from..to).step_by(PIECE) {
+            clock.look()?;
+            literals.fill(out, piece as usize..to.min(piece.saturating_add(PIECE as u32)) as usize)?;
+        }
+        if to == cut {
+            out.get_mut(cut as usize..resume as usize).ok_or(OUTSIDE)?.fill(0);
         }
     }
-    changes.finish()
+    Ok(())
+}
+
+fn copy(
+    old: &[u8],
+    segment: &Segment,
+    changes: &mut Changes<'_>,
+    out: &mut [u8],
+    clock: &mut Clock,
+) -> Result<(), ApplyError> {
+    let from = old.get(segment.old as usize..segment.old_end() as usize).ok_or(OUTSIDE)?;
+    let mut at = segment.new as usize;
+    let end = segment.new_end() as usize;
+    out.get_mut(at..end).ok_or(OUTSIDE)?.copy_from_slice(from);
+    while let Some(right) = changes.skip((end - at) as u64)? {
+        clock.tick()?;
+        at += right as usize;
+        let last = at.checked_sub(1).and_then(|last| out.get(last)).copied().unwrap_or(0);
+        let byte = out.get_mut(at).ok_or(OUTSIDE)?;
+        *byte = byte.wrapping_add(changes.value(Beside { old: *byte, last })?);
+        at += 1;
+    }
+    Ok(())
 }
 
 fn references(

@@ -19,14 +19,19 @@ pub(super) const STREAMS: [(Stream, &str); 12] = [
     (Stream::Control, "lengths of copies"),
     (Stream::Literals, "new bytes"),
     (Stream::Gaps, "gaps of bytes"),
-    (Stream::Residuals, "changed bytes"),
+    (Stream::Changes, "changed bytes"),
     (Stream::Gaps, "gaps of references in code"),
     (Stream::References, "references in code"),
     (Stream::Residuals, "kinds of references in new code"),
-    (Stream::Literals, "references in new code"),
+    (Stream::Targets, "references in new code"),
     (Stream::Gaps, "gaps of references in data"),
     (Stream::References, "references in data"),
 ];
+
+/// What a stream of [`STREAMS`] holds in a delta for this machine.
+pub(super) fn kind(stream: Stream, machine: Option<Machine>) -> Stream {
+    if stream == Stream::Literals && machine == Some(Machine::Arm) { Stream::Words } else { stream }
+}
 
 /// Streams that are read at the same time.
 const TOGETHER: [std::ops::Range<usize>; 5] = [0..3, 3..6, 6..8, 8..10, 10..12];
@@ -200,6 +205,7 @@ impl<'a> Container<'a> {
         for ((kind, _), (length, coded)) in STREAMS.into_iter().zip(lengths) {
             let coded = usize::try_from(coded).map_err(|_| TOO_SHORT)?;
             let (coded, behind) = rest.split_at_checked(coded).ok_or(TOO_SHORT)?;
+            let kind = self::kind(kind, model.as_ref().map(|model| model.machine));
             streams.push(Coded { kind, length, coded });
             rest = behind;
         }
@@ -224,7 +230,9 @@ impl<'a> Container<'a> {
         for together in TOGETHER {
             let mut sum = 0u64;
             for stream in &self.streams[together] {
-                sum = sum.saturating_add(memory(stream.coded, stream.length)?).saturating_add(numbers::MEMORY);
+                sum = sum
+                    .saturating_add(memory(stream.kind, stream.coded, stream.length)?)
+                    .saturating_add(numbers::MEMORY);
             }
             streams = sum.max(streams);
         }

@@ -4,8 +4,8 @@ use sha2::{Digest, Sha256};
 
 use super::align::align;
 use super::bases::Bases;
-use super::code::encode;
-use super::container::{Coded, Container, Model, STREAMS};
+use super::code::{Known, encode};
+use super::container::{self, Coded, Container, Model, STREAMS};
 use super::elf::{Elf, Role};
 use super::fresh::{Code, Search};
 use super::learned::Learned;
@@ -23,14 +23,11 @@ use crate::{ApplyError, CreateError, Format, Limits, Options, Phase, Progress};
 
 const LEVEL: i32 = 19;
 /// Bytes of streams that may be coded so that reading them takes long: so many for any file, and one more for each
-/// so many bytes of the new one. A byte takes 0.65 to 0.8 µs on an idle core, so this is a second for most programs,
-/// and half a second more for 100 MB, where all other work takes most of the second that they may.
+/// so many bytes of the new one. A byte takes about half a microsecond on a core with much else to do, new bytes less.
 ///
-/// Deltas, and the seconds that such bytes take at 0.65 µs each. just 1.58.0 to 1.59.0: all of its streams, 1.67 MB,
-/// 732 kB and 1.1 s; this, 743 kB and 0.8 s; with 1.0 MB the new code does not fit, which saves 65 kB. ruff 0.17.4 to 0.17.5:
-/// all 2.94 MB, 1.46 MB and 1.9 s; 2.2 MB of them, 1.48 MB and 1.4 s; this, 1.55 MB and 0.9 s. Those of cmake and
-/// lefthook, 0.1 MB, fit whatever this is.
-const SLOW: u64 = 1_250_000;
+/// just 1.58.0 to 1.59.0: what is worth it are 1.3 MB of its streams. ruff 0.17.4 to 0.17.5: the new bytes, the changes and
+/// the targets, 1.96 MB of 2.94; all of them would save another 2 % and take a third more time.
+const SLOW: u64 = 2_000_000;
 const SLOW_PART: u64 = 256;
 /// How often the files are laid side by side with their references resolved.
 const ROUNDS: u64 = 2;
@@ -201,21 +198,24 @@ impl Maker<'_> {
     ) -> Result<Vec<u8>, CreateError> {
         let length = self.new.len() as u32;
         let table = model.as_ref().and_then(|model| model.table);
+        let machine = model.as_ref().map(|model| model.machine);
         let [between, places, copies] = segment::write(segments);
-        let mut literals = Vec::new();
-        for (from, to) in segment::between(segments, length) {
-            literals.extend(
-                (from..to)
-                    .filter(|&at| table.is_none_or(|table| !table.holds(at)))
-                    .map(|at| if settled(at) { 0 } else { self.new[at as usize] }),
-            );
-        }
-        let [gaps, changes] = changed(self.old, self.new, segments, &settled);
+        let plain = self.plain_bytes(segments, table, settled);
+        let parts: Vec<(u32, u32)> = segment::between(segments, length)
+            .flat_map(|(from, to)| match table {
+                Some(table) => [(from, table.at.clamp(from, to)), ((table.at + table.size).clamp(from, to), to)],
+                None => [(from, to), (to, to)],
+            })
+            .collect();
+        let literals = parts.iter().flat_map(|(from, to)| &plain[*from as usize..*to as usize]).copied().collect();
+        let ([gaps, changes], beside) = changed(self.old, &plain, segments);
         let streams = [between, places, copies, literals, gaps, changes].into_iter().chain(references);
-        let streams: Vec<_> = streams.zip(STREAMS).map(|(stream, (kind, _))| (kind, stream)).collect();
+        let streams: Vec<_> =
+            streams.zip(STREAMS).map(|(stream, (kind, _))| (container::kind(kind, machine), stream)).collect();
+        let known = Known { file: &plain, parts: &parts, old: &beside };
         let slow = SLOW + u64::from(length) / SLOW_PART;
         let tell = |done| self.teller.tell(Phase::Compression, done as u64, STREAMS.len() as u64);
-        let coded = encode(&streams, self.level, slow, tell)?;
+        let coded = encode(&streams, &known, self.level, slow, tell)?;
         let streams = streams.iter().zip(&coded).map(|((kind, stream), coded)| Coded {
             kind: *kind,
             length: stream.len() as u64,
@@ -230,6 +230,22 @@ impl Maker<'_> {
             streams: streams.collect(),
         };
         Ok(container.write())
+    }
+
+    /// The new file as it is before its references are restored.
+    fn plain_bytes(&self, segments: &[Segment], table: Option<FrameTable>, settled: impl Fn(u32) -> bool) -> Vec<u8> {
+        let mut plain = self.new.to_vec();
+        for (from, to) in segment::between(segments, plain.len() as u32) {
+            for at in (from..to).filter(|&at| settled(at) || table.is_some_and(|table| table.holds(at))) {
+                plain[at as usize] = 0;
+            }
+        }
+        for segment in segments {
+            for at in (0..segment.length).filter(|at| settled(segment.new + at)) {
+                plain[(segment.new + at) as usize] = self.old[(segment.old + at) as usize];
+            }
+        }
+        plain
     }
 
     /// Whether `delta` makes the new file.

@@ -67,11 +67,16 @@ impl Search<'_> {
         for segment in self.segments.iter().chain([&last]) {
             let (from, to) = (end.max(self.code.from), segment.new.min(self.code.to));
             if to.saturating_sub(from) >= 4 {
-                self.likely(old_end, learned, &mut guess);
+                let mut looked = false;
                 for piece in (from..to).step_by(PIECE as usize) {
                     clock.look()?;
                     let piece = (piece, to.min(piece.saturating_add(PIECE)));
                     self.fields(fresh.bytes(), piece, &mut fields);
+                    // Most gaps have no field.
+                    if !looked && !fields.is_empty() {
+                        self.likely(old_end, learned, &mut guess);
+                        looked = true;
+                    }
                     for &(at, kind) in &fields {
                         fresh.settle(at, kind, self.to.loads, &mut guess)?;
                     }

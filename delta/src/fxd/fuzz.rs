@@ -1,19 +1,27 @@
 //! Deltas that a fuzzer can change with effect.
 
+use super::apply;
 use super::bytes::put_varint;
 use super::code::{Decoder, bare};
 use super::container::Container;
 use crate::{ApplyError, Limits};
 
-/// `delta` with each stream as it is, so that a changed byte is a changed number.
-pub(crate) fn uncoded(delta: &[u8]) -> Result<Vec<u8>, ApplyError> {
+/// `delta`, which makes a file of `old`, with each stream as it is, so that a changed byte is a changed number.
+pub(crate) fn uncoded(old: &[u8], delta: &[u8]) -> Result<Vec<u8>, ApplyError> {
     let mut container = Container::read(delta)?;
+    let beside = apply::beside(old, &container)?;
     let mut streams = Vec::new();
-    for stream in &container.streams {
+    for (index, stream) in container.streams.iter().enumerate() {
         let mut bytes = vec![0; usize::try_from(stream.length).unwrap_or(0)];
-        let mut decoder = Decoder::new(stream.kind, stream.coded, stream.length, &Limits::default())?;
-        decoder.read(&mut bytes)?;
-        decoder.finish()?;
+        match index {
+            3 => bytes.clone_from(&beside[0]),
+            5 => bytes.clone_from(&beside[1]),
+            _ => {
+                let mut decoder = Decoder::new(stream.kind, stream.coded, stream.length, &Limits::default())?;
+                decoder.read(&mut bytes)?;
+                decoder.finish()?;
+            }
+        }
         streams.push(bare(&bytes));
     }
     for (stream, coded) in container.streams.iter_mut().zip(&streams) {

@@ -1,7 +1,7 @@
 //! A stream of bytes or numbers, read a piece at a time.
 
 use super::bytes::{unzigzag, varint};
-use super::code::Decoder;
+use super::code::{Beside, Decoder};
 use crate::ApplyError;
 
 const PIECE: usize = 4096;
@@ -53,6 +53,53 @@ impl<'a> Numbers<'a> {
     }
 }
 
+/// Changes of copied bytes: how many are right, then what the next wrong one is made by, and so on.
+///
+/// Where the gaps end, the rest is right.
+#[derive(Debug)]
+pub(super) struct Changes<'a> {
+    gaps: Numbers<'a>,
+    values: Decoder<'a>,
+    /// How many are right yet.
+    right: Option<u64>,
+}
+
+impl<'a> Changes<'a> {
+    pub(super) fn new(mut gaps: Numbers<'a>, values: Decoder<'a>) -> Result<Changes<'a>, ApplyError> {
+        let right = if gaps.ended() { None } else { Some(gaps.next()?) };
+        Ok(Changes { gaps, values, right })
+    }
+
+    /// Goes on to the next that is wrong, over at most `most`: how many were right.
+    pub(super) fn skip(&mut self, most: u64) -> Result<Option<u64>, ApplyError> {
+        match &mut self.right {
+            Some(right) if *right < most => {
+                let skipped = *right;
+                self.right = if self.gaps.ended() { None } else { Some(self.gaps.next()?) };
+                Ok(Some(skipped))
+            }
+            Some(right) => {
+                *right -= most;
+                Ok(None)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// What is added to the wrong one.
+    pub(super) fn value(&mut self, beside: Beside) -> Result<u8, ApplyError> {
+        self.values.change(beside)
+    }
+
+    pub(super) fn finish(self) -> Result<(), ApplyError> {
+        if self.right.is_some() {
+            return Err(ApplyError::Damaged("a correction is for nothing"));
+        }
+        self.gaps.finish()?;
+        self.values.finish()
+    }
+}
+
 /// Corrections: how many are right, then by how much the next is wrong, and so on.
 ///
 /// Where the gaps end, the rest is right.
@@ -82,23 +129,6 @@ impl<'a> Corrections<'a> {
                 *right -= 1;
                 Ok(0)
             }
-        }
-    }
-
-    /// Goes on to the next that is wrong, over at most `most`: how many were right, and the wrong one's
-    /// byte.
-    pub(super) fn skip(&mut self, most: u64) -> Result<Option<(u64, u8)>, ApplyError> {
-        match &mut self.right {
-            Some(right) if *right < most => {
-                let skipped = *right;
-                self.right = if self.gaps.ended() { None } else { Some(self.gaps.next()?) };
-                Ok(Some((skipped, self.values.byte()?)))
-            }
-            Some(right) => {
-                *right -= most;
-                Ok(None)
-            }
-            None => Ok(None),
         }
     }
 

@@ -107,14 +107,17 @@ pub(super) fn between(segments: &[Segment], length: u32) -> impl Iterator<Item =
 
 #[cfg(test)]
 mod tests {
-    use super::super::code::{Decoder, Stream, encode};
+    use super::super::code::{Decoder, Known, Stream, encode};
     use super::*;
     use crate::Limits;
 
     fn again(segments: &[Segment], old: u32, new: u32) -> Result<Vec<Segment>, ApplyError> {
         let streams = write(segments);
         let coded =
-            encode(&streams.each_ref().map(|bytes| (Stream::Control, bytes.clone())), 1, 0, |_| Ok(())).unwrap();
+            encode(&streams.each_ref().map(|bytes| (Stream::Control, bytes.clone())), &Known::default(), 1, 0, |_| {
+                Ok(())
+            })
+            .unwrap();
         let mut numbers = std::array::from_fn(|index| {
             let length = streams[index].len() as u64;
             Numbers::new(Decoder::new(Stream::Control, &coded[index], length, &Limits::default()).unwrap())

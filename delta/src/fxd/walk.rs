@@ -36,9 +36,17 @@ impl Walk<'_> {
         new: &mut impl New,
         clock: &mut Clock,
     ) -> Result<(), ApplyError> {
+        // Segments mostly follow each other in the old file, too.
+        let mut near = tape.from(0);
         for segment in self.segments {
             clock.tick()?;
-            for site in tape.from(segment.old) {
+            if !tape.may_have(segment.old, segment.old_end()) {
+                continue;
+            }
+            let mut sites = tape.from_near(segment.old, near);
+            loop {
+                near = sites;
+                let Some(site) = sites.next() else { break };
                 let width = site.kind.width() as u32;
                 if site.at >= segment.old_end() || segment.old_end() - site.at < width {
                     break;

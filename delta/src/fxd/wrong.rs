@@ -2,6 +2,7 @@
 
 use super::bases::Bases;
 use super::bytes::{put_varint, u32_at, u64_at, zigzag};
+use super::code::Beside;
 use super::elf::Loads;
 use super::fresh::{Fresh, Guess};
 use super::refer::{Place, normal};
@@ -86,21 +87,24 @@ impl Fresh for Wrong<'_> {
     }
 }
 
-/// Gaps and values of the bytes that differ in copies, but for those that are `settled` otherwise.
-pub(super) fn changed(old: &[u8], new: &[u8], segments: &[Segment], settled: impl Fn(u32) -> bool) -> [Vec<u8>; 2] {
-    let (mut gaps, mut values) = (Vec::new(), Vec::new());
+/// Of the bytes that differ in copies: gaps, values, and what is known of each. `plain` is the new file before its
+/// references are restored.
+pub(super) fn changed(old: &[u8], plain: &[u8], segments: &[Segment]) -> ([Vec<u8>; 2], Vec<Beside>) {
+    let (mut gaps, mut values, mut beside) = (Vec::new(), Vec::new(), Vec::new());
     let mut right = 0u64;
     for segment in segments {
         for at in 0..segment.length {
-            let change = new[(segment.new + at) as usize].wrapping_sub(old[(segment.old + at) as usize]);
-            if change == 0 || settled(segment.new + at) {
+            let (new, old) = ((segment.new + at) as usize, old[(segment.old + at) as usize]);
+            let change = plain[new].wrapping_sub(old);
+            if change == 0 {
                 right += 1;
             } else {
                 put_varint(right, &mut gaps);
                 values.push(change);
+                beside.push(Beside { old, last: new.checked_sub(1).map_or(0, |last| plain[last]) });
                 right = 0;
             }
         }
     }
-    [gaps, values]
+    ([gaps, values], beside)
 }

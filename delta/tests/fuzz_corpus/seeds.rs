@@ -36,7 +36,7 @@ pub(crate) fn whole() -> Vec<(Vec<u8>, Vec<u8>)> {
     for Program { old, new, .. } in PROGRAMS {
         for (from, to) in [(old, new), (new, old)] {
             let delta = made(from, to, Format::Fxd1);
-            all.push((from.to_vec(), uncoded(&delta)));
+            all.push((from.to_vec(), uncoded(from, &delta)));
             all.push((from.to_vec(), delta));
         }
     }
@@ -69,20 +69,20 @@ fn delta() -> Vec<Seed> {
     let mut seeds = Vec::new();
     for program in PROGRAMS {
         let fxd = made(program.old, program.new, Format::Fxd1);
-        seeds.push(Seed { name: program.name, bytes: join(program.old, &uncoded(&fxd)), taken: true });
+        seeds.push(Seed { name: program.name, bytes: join(program.old, &uncoded(program.old, &fxd)), taken: true });
     }
     let [pie, _, arm, go] = PROGRAMS;
     let fxd = made(pie.old, pie.new, Format::Fxd1);
     seeds.extend([
         good("coded", join(pie.old, &fxd)),
-        good("back", join(go.new, &uncoded(&made(go.new, go.old, Format::Fxd1)))),
+        good("back", join(go.new, &uncoded(go.new, &made(go.new, go.old, Format::Fxd1)))),
         good("dcz", join(arm.old, &made(arm.old, arm.new, Format::Dcz))),
         good(
             "no-program",
             join(b"one two three four", &made(b"one two three four", b"one two five four", Format::Fxd1)),
         ),
         good("of-nothing", join(b"", &made(b"", b"all of it is new", Format::Fxd1))),
-        bad("another-old", join(arm.old, &uncoded(&fxd))),
+        bad("another-old", join(arm.old, &uncoded(pie.old, &fxd))),
         bad("cut", join(pie.old, &fxd[..fxd.len() - 1])),
         bad("longer", join(pie.old, &[&fxd[..], b"0"].concat())),
         bad("no-delta", join(pie.old, pie.new)),
@@ -99,7 +99,7 @@ fn pair() -> Vec<Seed> {
     let [pie, absolute, arm, go] = PROGRAMS;
     seeds.extend([
         good("back", join(arm.new, arm.old)),
-        bad("other-program", join(pie.old, absolute.new)),
+        good("other-program", join(pie.old, absolute.new)),
         good("other-processor", join(pie.old, arm.old)),
         good("cut", join(go.old, &go.new[..1000])),
         bad("to-nothing", join(pie.old, b"")),
@@ -116,12 +116,26 @@ fn stream() -> Vec<Seed> {
         let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
         (0..text.len()).step_by(2).map(digit).collect()
     };
-    let names = ["literals", "control", "gaps", "references", "residuals", "zstd", "stored", "zeros"];
+    let names = [
+        "literals",
+        "control",
+        "gaps",
+        "references",
+        "residuals",
+        "zstd",
+        "stored",
+        "zeros",
+        "changes",
+        "words",
+        "targets",
+    ];
     let rows = page.lines().filter(|line| line.starts_with("| `") && line.contains("` | `"));
     let mut seeds = Vec::new();
     for (name, row) in names.into_iter().zip(rows) {
         let [kind, bytes, coded] = [1, 3, 5].map(|cell| row.split('`').nth(cell).unwrap());
-        let kind = ["control", "literals", "gaps", "residuals", "references"].iter().position(|known| *known == kind);
+        const KINDS: [&str; 8] =
+            ["control", "literals", "gaps", "residuals", "references", "changes", "words", "targets"];
+        let kind = KINDS.iter().position(|known| *known == kind);
         let header = [kind.unwrap() as u8, (bytes.len() / 2) as u8, 0];
         seeds.push(good(name, [&header[..], &unhex(coded)].concat()));
     }

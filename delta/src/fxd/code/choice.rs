@@ -1,7 +1,14 @@
 //! Which method each stream of a delta is coded by. A maker's own choice, not the format's.
 
-use super::{Method, Stream, frame, mixed};
+use super::{Known, Method, Stream, frame, mixed};
 use crate::CreateError;
+
+/// What is coded by the slow method saves a byte of so many of its own, or of so many that it is coded in otherwise:
+/// time is worth something, too.
+const WORTH: usize = 20;
+const WORTH_CODED: usize = 8;
+/// What is shorter takes no time that anybody notices.
+const SHORT: u64 = 1 << 14;
 
 /// A stream that could be coded by the slow method.
 struct Slow {
@@ -17,6 +24,7 @@ struct Slow {
 /// of each stream before it is coded, and may end it.
 pub(crate) fn encode(
     streams: &[(Stream, Vec<u8>)],
+    known: &Known<'_>,
     level: i32,
     slow: u64,
     mut tell: impl FnMut(usize) -> Result<(), CreateError>,
@@ -28,8 +36,10 @@ pub(crate) fn encode(
         let (method, coded) =
             if framed.len() < bytes.len() { (Method::Frame, framed) } else { (Method::Stored, bytes.clone()) };
         let length = bytes.len() as u64;
+        let worth = if length < SHORT { 0 } else { (bytes.len() / WORTH).min(coded.len() / WORTH_CODED) };
         if length <= slow
-            && let Some(mixed) = mixed::encode(*kind, bytes, coded.len()).filter(|mixed| mixed.len() < coded.len())
+            && let Some(mixed) =
+                mixed::encode(*kind, bytes, known, coded.len()).filter(|mixed| mixed.len() + worth < coded.len())
         {
             let saves = (coded.len() - mixed.len()) as u64;
             slower.push(Slow { index, length, saves, coded: tagged(Method::Mixed, mixed) });

@@ -10,6 +10,8 @@ pub(crate) mod fuzz;
 mod mixed;
 mod stored;
 
+use std::ops::Range;
+
 use crate::{ApplyError, Limits};
 pub(crate) use choice::encode;
 
@@ -20,12 +22,42 @@ pub(crate) enum Stream {
     Control,
     /// Bytes of the new file that are nowhere in the old one; mostly instructions.
     Literals,
+    /// The same of a program whose instructions have four bytes each.
+    Words,
     /// How many bytes lie between two wrong predictions, as variable-length integers.
     Gaps,
-    /// By how much a byte was predicted wrongly.
+    /// By how much a byte of a copy is another.
+    Changes,
+    /// How a reference is said.
     Residuals,
     /// By how much a reference was predicted wrongly, as variable-length integers.
     References,
+    /// What references refer to, in four bytes each.
+    Targets,
+}
+
+impl Stream {
+    /// Whether it holds bytes of the new file, which are read where they belong: by [`Decoder::fill`].
+    fn is_new(self) -> bool {
+        matches!(self, Stream::Literals | Stream::Words)
+    }
+}
+
+/// What is known of a byte of a copy that is another: the old byte, and the byte before it in the new file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Beside {
+    pub(crate) old: u8,
+    pub(crate) last: u8,
+}
+
+/// What a writer knows beside the streams, and a reader knows as it goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Known<'a> {
+    /// The new file as it is while new bytes are read, and where in it those are, in order.
+    pub(crate) file: &'a [u8],
+    pub(crate) parts: &'a [(u32, u32)],
+    /// Of each change.
+    pub(crate) old: &'a [Beside],
 }
 
 /// `bytes` as a stream that holds them as they are.
@@ -58,11 +90,11 @@ impl Method {
 
 /// The anonymous memory in bytes that decoding a stream of `length` bytes takes, from its first bytes:
 /// what [`Decoder::new`] takes at once, and all it ever takes.
-pub(crate) fn memory(coded: &[u8], length: u64) -> Result<u64, ApplyError> {
+pub(crate) fn memory(kind: Stream, coded: &[u8], length: u64) -> Result<u64, ApplyError> {
     match Method::of(coded)? {
         (Method::Stored, _) => Ok(0),
         (Method::Frame, rest) => frame::memory(rest),
-        (Method::Mixed, _) => Ok(mixed::memory(length)),
+        (Method::Mixed, _) => Ok(mixed::memory(kind, length)),
     }
 }
 
@@ -88,7 +120,7 @@ impl<'a> Decoder<'a> {
     /// Begins a stream that holds `length` bytes. Its [`memory`] must be within `limits`; that of several
     /// streams together is the caller's sum.
     pub(crate) fn new(kind: Stream, coded: &'a [u8], length: u64, limits: &Limits) -> Result<Decoder<'a>, ApplyError> {
-        let needed = memory(coded, length)?;
+        let needed = memory(kind, coded, length)?;
         if needed > limits.memory {
             return Err(ApplyError::Memory { needed, allowed: limits.memory });
         }
@@ -105,14 +137,45 @@ impl<'a> Decoder<'a> {
         self.left
     }
 
-    /// Fills `buf` with the next bytes of the stream.
+    /// Fills `buf` with the next bytes of the stream, which hold nothing of the new file.
     pub(crate) fn read(&mut self, buf: &mut [u8]) -> Result<(), ApplyError> {
-        self.left = self.left.checked_sub(buf.len() as u64).ok_or(SHORT)?;
+        self.take(buf.len())?;
         match &mut self.coding {
             Coding::Stored(decoder) => decoder.read(buf),
             Coding::Frame(decoder) => decoder.read(buf),
-            Coding::Mixed(decoder) => buf.iter_mut().try_for_each(|byte| decoder.byte().map(|now| *byte = now)),
+            Coding::Mixed(decoder) => {
+                buf.iter_mut().try_for_each(|byte| decoder.byte(Beside::default()).map(|now| *byte = now))
+            }
         }
+    }
+
+    /// Fills `part` of `file`, all of which before it is known, with the next new bytes.
+    pub(crate) fn fill(&mut self, file: &mut [u8], part: Range<usize>) -> Result<(), ApplyError> {
+        self.take(part.len())?;
+        let place = file.get_mut(part.clone()).ok_or(SHORT)?;
+        match &mut self.coding {
+            Coding::Stored(decoder) => decoder.read(place),
+            Coding::Frame(decoder) => decoder.read(place),
+            Coding::Mixed(decoder) => decoder.fill(file, part),
+        }
+    }
+
+    /// The next change, of the byte that `beside` says.
+    pub(crate) fn change(&mut self, beside: Beside) -> Result<u8, ApplyError> {
+        let mut byte = [0];
+        match &mut self.coding {
+            Coding::Mixed(decoder) if self.left > 0 => {
+                self.left -= 1;
+                return decoder.byte(beside);
+            }
+            _ => self.read(&mut byte)?,
+        }
+        Ok(byte[0])
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), ApplyError> {
+        self.left = self.left.checked_sub(bytes as u64).ok_or(SHORT)?;
+        Ok(())
     }
 
     /// Checks that the stream ends here: every byte read, and nothing coded left over.
@@ -129,6 +192,7 @@ impl<'a> Decoder<'a> {
 }
 
 const SHORT: ApplyError = ApplyError::Damaged("a stream is too short");
+const ELSEWHERE: ApplyError = ApplyError::Damaged("a stream is read as another");
 
 #[cfg(test)]
 mod tests;

@@ -23,10 +23,32 @@ fn streams() -> Vec<Vec<u8>> {
     vec![vec![], vec![0], vec![255; 3], noise, words, text, vec![0; 2000]]
 }
 
-const KINDS: [Stream; 5] = [Stream::Control, Stream::Literals, Stream::Gaps, Stream::Residuals, Stream::References];
+const KINDS: [Stream; 8] = [
+    Stream::Control,
+    Stream::Literals,
+    Stream::Gaps,
+    Stream::Residuals,
+    Stream::References,
+    Stream::Changes,
+    Stream::Words,
+    Stream::Targets,
+];
 
 fn unlimited(kind: Stream, bytes: &[u8]) -> Vec<u8> {
-    encode(&[(kind, bytes.to_vec())], 3, u64::MAX, |_| Ok(())).unwrap().remove(0)
+    encode(&[(kind, bytes.to_vec())], &alone(bytes, &whole(bytes)), 3, u64::MAX, |_| Ok(())).unwrap().remove(0)
+}
+
+fn whole(bytes: &[u8]) -> [(u32, u32); 1] {
+    [(0, bytes.len() as u32)]
+}
+
+/// New bytes that are all of their file.
+fn alone<'a>(bytes: &'a [u8], whole: &'a [(u32, u32)]) -> Known<'a> {
+    Known { file: bytes, parts: whole, old: &[] }
+}
+
+fn mixed(kind: Stream, bytes: &[u8]) -> Vec<u8> {
+    mixed::encode(kind, bytes, &alone(bytes, &whole(bytes)), usize::MAX).unwrap()
 }
 
 /// By every method, whether it pays or not.
@@ -38,15 +60,16 @@ fn by_each(kind: Stream, bytes: &[u8]) -> [Vec<u8>; 3] {
     [
         tagged(Method::Stored, bytes.to_vec()),
         tagged(Method::Frame, frame::encode(bytes, 3).unwrap()),
-        tagged(Method::Mixed, mixed::encode(kind, bytes, usize::MAX).unwrap()),
+        tagged(Method::Mixed, mixed(kind, bytes)),
     ]
 }
 
 fn decode(kind: Stream, coded: &[u8], length: usize, piece: usize) -> Result<Vec<u8>, ApplyError> {
     let mut decoder = Decoder::new(kind, coded, length as u64, &Limits::default())?;
     let mut out = vec![0; length];
-    for part in out.chunks_mut(piece) {
-        decoder.read(part)?;
+    for from in (0..length).step_by(piece) {
+        let part = from..length.min(from + piece);
+        if kind.is_new() { decoder.fill(&mut out, part)? } else { decoder.read(&mut out[part])? }
     }
     decoder.finish()?;
     Ok(out)
@@ -54,7 +77,7 @@ fn decode(kind: Stream, coded: &[u8], length: usize, piece: usize) -> Result<Vec
 
 #[test]
 fn what_is_written_is_read_whatever_the_pieces() {
-    for (kind, piece) in KINDS.into_iter().zip([1, 7, 100, 4096, 1 << 20]) {
+    for (kind, piece) in KINDS.into_iter().zip([1, 7, 100, 4096, 1 << 20, 1, 7, 100]) {
         for bytes in streams() {
             for coded in by_each(kind, &bytes) {
                 assert!(decode(kind, &coded, bytes.len(), piece).unwrap() == bytes, "{kind:?}, pieces of {piece}");
@@ -65,12 +88,12 @@ fn what_is_written_is_read_whatever_the_pieces() {
 
 #[test]
 fn the_shortest_method_is_taken_and_the_slow_one_as_long_as_there_is_time() {
-    let text = streams().remove(5);
+    let text = streams().remove(4);
     let length = text.len() as u64;
     let halves = text.split_at(text.len() / 2);
-    let all: Vec<_> = [&text, halves.0, halves.1].map(|bytes| (Stream::Literals, bytes.to_vec())).into();
+    let all: Vec<_> = [&text, halves.0, halves.1].map(|bytes| (Stream::Targets, bytes.to_vec())).into();
     let methods = |slow| {
-        let coded = encode(&all, 3, slow, |_| Ok(())).unwrap();
+        let coded = encode(&all, &Known::default(), 3, slow, |_| Ok(())).unwrap();
         (coded.iter().map(|coded| coded[0]).collect::<Vec<_>>(), coded.iter().map(Vec::len).sum::<usize>())
     };
     let (framed, mixed) = (Method::Frame as u8, Method::Mixed as u8);
@@ -83,6 +106,40 @@ fn the_shortest_method_is_taken_and_the_slow_one_as_long_as_there_is_time() {
     assert!(sizes.windows(2).all(|pair| pair[0].1 > pair[1].1), "{sizes:?}");
     let noise = streams().remove(3);
     assert_eq!(unlimited(Stream::Gaps, &noise)[0], Method::Stored as u8);
+}
+
+/// What is read beside the stream counts, and counts alike on both sides.
+#[test]
+fn what_stands_beside_it_foretells_it() {
+    let text = streams().remove(5);
+    let length = text.len() as u32;
+    // The second half again, behind a copy of the first that is known.
+    let file = [&text[..], &text[..]].concat();
+    let parts = [(length / 2, length), (length, length + 40), (length + 60, length * 2)];
+    let new: Vec<u8> = parts.iter().flat_map(|(from, to)| &file[*from as usize..*to as usize]).copied().collect();
+    for kind in [Stream::Literals, Stream::Words] {
+        let known = Known { file: &file, parts: &parts, old: &[] };
+        let coded = mixed::encode(kind, &new, &known, usize::MAX).unwrap();
+        assert!(coded.len() < mixed(kind, &new).len());
+        let coded = [&[Method::Mixed as u8], &coded[..]].concat();
+        let mut decoder = Decoder::new(kind, &coded, new.len() as u64, &Limits::default()).unwrap();
+        let mut out = file.clone();
+        for (from, to) in parts.map(|(from, to)| (from as usize, to as usize)) {
+            out[from..to].fill(0);
+            decoder.fill(&mut out, from..to).unwrap();
+        }
+        decoder.finish().unwrap();
+        assert!(out == file, "{kind:?}");
+    }
+    let old: Vec<Beside> = text.iter().map(|byte| Beside { old: byte ^ 0x55, last: 3 }).collect();
+    let known = Known { old: &old, ..Known::default() };
+    let coded = mixed::encode(Stream::Changes, &text, &known, usize::MAX).unwrap();
+    assert!(coded.len() < mixed(Stream::Changes, &text).len());
+    let coded = [&[Method::Mixed as u8], &coded[..]].concat();
+    let mut decoder = Decoder::new(Stream::Changes, &coded, text.len() as u64, &Limits::default()).unwrap();
+    let again: Vec<u8> = old.iter().map(|beside| decoder.change(*beside).unwrap()).collect();
+    assert_eq!(again, text);
+    decoder.change(old[0]).unwrap_err();
 }
 
 #[test]
@@ -122,7 +179,7 @@ fn damage_is_an_error_or_other_bytes_and_nothing_worse() {
 fn what_it_takes_is_said_before_it_is_taken() {
     let bytes = &streams()[5];
     for coded in by_each(Stream::Literals, bytes) {
-        let needed = memory(&coded, bytes.len() as u64).unwrap();
+        let needed = memory(Stream::Literals, &coded, bytes.len() as u64).unwrap();
         let limits = |memory| Limits { memory, ..Limits::default() };
         Decoder::new(Stream::Literals, &coded, bytes.len() as u64, &limits(needed)).unwrap();
         if needed > 0 {
@@ -132,16 +189,18 @@ fn what_it_takes_is_said_before_it_is_taken() {
     }
     // Whatever length a stream says, and whatever window.
     for length in [0, 1 << 20, 1 << 31, u64::MAX] {
-        assert!(memory(&[Method::Mixed as u8], length).unwrap() < 9 << 20);
+        for kind in KINDS {
+            assert!(memory(kind, &[Method::Mixed as u8], length).unwrap() < 6 << 20);
+        }
     }
     let window_of_16_mib = [1, 0x28, 0xb5, 0x2f, 0xfd, 0, 14 << 3];
-    memory(&window_of_16_mib, 1 << 30).unwrap_err();
+    memory(Stream::Gaps, &window_of_16_mib, 1 << 30).unwrap_err();
 }
 
 #[test]
 fn time_that_is_up_stops_it() {
     let zeros = vec![0; 1 << 15];
-    let coded = [&[Method::Mixed as u8], &mixed::encode(Stream::Gaps, &zeros, usize::MAX).unwrap()[..]].concat();
+    let coded = [&[Method::Mixed as u8], &mixed(Stream::Gaps, &zeros)[..]].concat();
     let limits = Limits { until: Some(std::time::Instant::now()), ..Limits::default() };
     let mut decoder = Decoder::new(Stream::Gaps, &coded, zeros.len() as u64, &limits).unwrap();
     assert_eq!(decoder.read(&mut vec![0; zeros.len()]), Err(ApplyError::TooSlow));
@@ -156,14 +215,14 @@ fn what_was_coded_once_is_read_for_good() {
         .filter(|line| line.starts_with("| `") && line.contains("` | `"))
         .map(|line| line.split('`').skip(1).step_by(2).collect())
         .collect();
-    assert_eq!(rows.len(), 8, "{rows:?}");
+    assert_eq!(rows.len(), 11, "{rows:?}");
     for row in rows {
         let [kind, bytes, coded] = row[..] else { panic!("{row:?}") };
         let kind = KINDS.into_iter().find(|known| format!("{known:?}").to_lowercase() == kind).unwrap();
         let (bytes, coded) = (unhex(bytes), unhex(coded));
         assert_eq!(decode(kind, &coded, bytes.len(), 5).unwrap(), bytes);
         if coded[0] == Method::Mixed as u8 {
-            assert_eq!(mixed::encode(kind, &bytes, usize::MAX).unwrap(), coded[1..], "{kind:?}");
+            assert_eq!(mixed(kind, &bytes), coded[1..], "{kind:?}");
         }
     }
 }

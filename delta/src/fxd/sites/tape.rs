@@ -5,7 +5,7 @@ use super::{Kind, Site};
 use crate::fxd::bytes::put_varint;
 
 /// Bytes of the file to an entry of the index.
-const BLOCK_LOG: u32 = 12;
+const BLOCK_LOG: u32 = 10;
 
 /// What the index of one tape takes, in bytes.
 pub(in crate::fxd) fn index_memory(length: u64) -> u64 {
@@ -121,7 +121,22 @@ impl Tape {
     pub(in crate::fxd) fn from(&self, from: u32) -> Cursor<'_> {
         let block = (from >> BLOCK_LOG) as usize;
         let at = self.index.get(block).map_or(self.records.len(), |&at| at as usize);
-        let mut cursor = Cursor { tape: self, at, block, last: (block << BLOCK_LOG) as u32 };
+        self.ahead(from, Cursor { tape: self, at, block, last: (block << BLOCK_LOG) as u32 })
+    }
+
+    /// Whether the blocks of `from..to` have a site at all: where they have none, the next may be far.
+    pub(in crate::fxd) fn may_have(&self, from: u32, to: u32) -> bool {
+        let begins = |block: u32| self.index.get(block as usize).map_or(self.records.len(), |&at| at as usize);
+        begins(from >> BLOCK_LOG) < begins((to.saturating_sub(1) >> BLOCK_LOG) + 1)
+    }
+
+    /// The same, found sooner if `near`, which is of this tape, has come to a little before it.
+    pub(in crate::fxd) fn from_near<'a>(&'a self, from: u32, near: Cursor<'a>) -> Cursor<'a> {
+        let before = near.block == (from >> BLOCK_LOG) as usize && near.last < from;
+        if before { self.ahead(from, near) } else { self.from(from) }
+    }
+
+    fn ahead<'a>(&'a self, from: u32, mut cursor: Cursor<'a>) -> Cursor<'a> {
         loop {
             let ahead = cursor;
             if cursor.next().is_none_or(|site| site.at >= from) {
@@ -215,6 +230,13 @@ mod tests {
         for from in [0, 1, 4095, 4096, 50_000, 185_000, 199_999] {
             let expected: Vec<Site> = sites.iter().copied().filter(|site| site.at >= from).collect();
             assert_eq!(tape.from(from).collect::<Vec<_>>(), expected, "from {from}");
+            let within = |to| expected.first().is_some_and(|site| site.at < to);
+            assert!((from..200_000).step_by(97).all(|to| tape.may_have(from, to) || !within(to)), "from {from}");
+            for consumed in 0..600 {
+                let mut near = tape.from(0);
+                near.by_ref().take(consumed).for_each(drop);
+                assert_eq!(tape.from_near(from, near).next(), expected.first().copied(), "{consumed} before {from}");
+            }
         }
     }
 

@@ -1,6 +1,4 @@
-//! The last bytes, and where they were seen before.
-
-use super::tables::{stretch, towards};
+//! The last bytes of a stream that holds none of the new file, and where they were seen before.
 
 /// A place is looked for by its last four bytes, and compared for so many.
 const SHORTEST: usize = 4;
@@ -18,10 +16,7 @@ pub(super) struct History {
     /// Where the bytes come from that are expected now, for how long they were right, and the next of them.
     from: usize,
     matched: u32,
-    expected: u32,
-    /// How often a match of a length foretells a bit.
-    trust: [u16; 64],
-    used: Option<usize>,
+    expected: u8,
 }
 
 fn logs(length: u64) -> (u32, u32) {
@@ -47,39 +42,17 @@ impl History {
             from: 0,
             matched: 0,
             expected: 0,
-            trust: [1 << 15; 64],
-            used: None,
         }
     }
 
     /// The byte `back` before the next one; 0 before the first.
-    pub(super) fn back(&self, back: usize) -> u8 {
+    fn back(&self, back: usize) -> u8 {
         self.ring[self.length.wrapping_sub(back) & self.mask]
     }
 
-    /// The logit of what is expected next, 0 where nothing is, and how sure that is: 0 to 2.
-    #[inline]
-    pub(super) fn say(&mut self, partial: u32, at: u32) -> (i16, usize) {
-        self.used = None;
-        if self.matched == 0 {
-            return (0, 0);
-        }
-        if self.expected >> (8 - at) != partial {
-            self.matched = 0;
-            return (0, 0);
-        }
-        let bit = self.expected >> (7 - at) & 1;
-        let length = if self.matched < 16 { self.matched } else { 16 + ((self.matched - 16) / 8).min(15) };
-        let index = (length * 2 + bit) as usize & 63;
-        self.used = Some(index);
-        (stretch(self.trust[index]), if self.matched < 16 { 1 } else { 2 })
-    }
-
-    #[inline]
-    pub(super) fn learn(&mut self, bit: bool) {
-        if let Some(index) = self.used {
-            self.trust[index] = towards(self.trust[index], bit, 6);
-        }
+    /// What is expected next, and for how long it was right: 0 where nothing is.
+    pub(super) fn expected(&self) -> (u8, usize) {
+        (self.expected, self.matched as usize)
     }
 
     pub(super) fn push(&mut self, byte: u8) {
@@ -100,7 +73,7 @@ impl History {
             self.seen[entry] = self.length as u32;
         }
         if self.matched > 0 {
-            self.expected = 256 | u32::from(self.ring[self.from & self.mask]);
+            self.expected = self.ring[self.from & self.mask];
         }
     }
 

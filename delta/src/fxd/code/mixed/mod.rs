@@ -4,121 +4,68 @@
 
 mod contexts;
 mod history;
+mod literals;
 mod mixer;
+mod model;
 mod range;
 mod slots;
 mod tables;
 mod x86;
 
+use std::ops::Range;
 use std::time::Instant;
 
-use super::Stream;
+use super::{Beside, Known, Stream};
 use crate::ApplyError;
 use contexts::Contexts;
 use history::History;
-use mixer::Mixer;
-use slots::Slots;
+use literals::Literals;
+use model::Model;
 
 /// Contexts of each byte.
-const WAYS: usize = 6;
+const WAYS: usize = 4;
 /// States that choose weights.
 const STATES: usize = 64;
 /// Bytes between two looks at the clock.
 const CHECKED: u32 = 1 << 14;
 
-/// The binary logarithm of the groups of each context.
+/// The binary logarithm of the pairs of groups of each context.
 fn log(length: u64) -> u32 {
-    (length.min(1 << 30).next_power_of_two() >> 6).max(1).ilog2().clamp(10, 15)
+    (length.min(1 << 30).next_power_of_two() >> 7).max(1).ilog2().clamp(9, 14)
 }
 
 /// The anonymous memory in bytes that a stream of `length` bytes takes.
-pub(super) fn memory(length: u64) -> u64 {
-    Slots::memory(log(length))
-        + History::memory(length)
-        + Mixer::MEMORY
-        + size_of::<Model>() as u64
-        + (WAYS << 10) as u64
+pub(super) fn memory(kind: Stream, length: u64) -> u64 {
+    let beside = if kind.is_new() { Literals::memory(length) } else { History::memory(length) };
+    Model::memory(log(length)) + beside + size_of::<Decoder<'_>>() as u64 + size_of::<Model>() as u64
 }
 
-struct Model {
-    slots: Slots,
-    history: History,
-    mixer: Mixer,
-    contexts: Contexts,
-    logits: [i16; 8],
-    state: usize,
-    /// The bits of this byte and of this half of it so far, each after a 1, and how many of the byte.
-    partial: u32,
-    node: usize,
-    at: u32,
-}
-
-impl Model {
-    fn new(kind: Stream, length: u64) -> Model {
-        Model {
-            slots: Slots::new(log(length)),
-            history: History::new(length),
-            mixer: Mixer::new(),
-            contexts: Contexts::of(kind),
-            logits: [0; 8],
-            state: 0,
-            partial: 1,
-            node: 1,
-            at: 0,
-        }
-    }
-
-    fn begin(&mut self) {
-        let (contexts, state) = self.contexts.now(&self.history);
-        self.slots.begin(contexts);
-        (self.state, self.partial, self.node, self.at) = (state, 1, 1, 0);
-    }
-
-    /// The probability of a 1 in 65536ths.
-    #[inline]
-    fn say(&mut self) -> u32 {
-        self.slots.say(self.node, &mut self.logits);
-        let (logit, matching) = self.history.say(self.partial, self.at);
-        self.logits[WAYS] = logit;
-        self.logits[WAYS + 1] = 256;
-        self.mixer.mix(&self.logits, self.state, matching, self.partial, self.at, self.history.back(1))
-    }
-
-    #[inline]
-    fn learn(&mut self, bit: bool) {
-        self.slots.learn(self.node, bit);
-        self.history.learn(bit);
-        self.mixer.learn(&self.logits, bit);
-        self.partial = self.partial << 1 | u32::from(bit);
-        self.node = self.node << 1 | usize::from(bit);
-        self.at += 1;
-        if self.at == 4 {
-            self.slots.middle(self.partial);
-            self.node = 1;
-        }
-    }
-
-    fn end(&mut self) -> u8 {
-        self.slots.end();
-        let byte = self.partial as u8;
-        self.history.push(byte);
-        self.contexts.push(byte);
-        byte
-    }
+fn literals(kind: Stream, length: u64) -> Literals {
+    Literals::new(length, kind == Stream::Words)
 }
 
 /// `bytes`, or `None` as soon as they take more than `most`.
-pub(super) fn encode(kind: Stream, bytes: &[u8], most: usize) -> Option<Vec<u8>> {
-    let mut model = Model::new(kind, bytes.len() as u64);
+pub(super) fn encode(kind: Stream, bytes: &[u8], known: &Known<'_>, most: usize) -> Option<Vec<u8>> {
+    let length = bytes.len() as u64;
+    let mut model = Model::new(log(length));
     let mut encoder = range::Encoder::new();
-    for byte in bytes {
-        model.begin();
-        for shift in (0..8).rev() {
-            let bit = byte >> shift & 1 == 1;
-            encoder.put(bit, model.say());
-            model.learn(bit);
+    if kind.is_new() {
+        let mut literals = literals(kind, length);
+        for at in known.parts.iter().flat_map(|(from, to)| *from as usize..*to as usize) {
+            literals.byte(&mut model, &mut encoder, known.file, at, known.file[at]).ok()?;
+            if encoder.length() > most {
+                return None;
+            }
         }
-        model.end();
+        return Some(encoder.finish());
+    }
+    let mut contexts = Contexts::of(kind);
+    let mut history = History::new(length);
+    for (index, &byte) in bytes.iter().enumerate() {
+        let beside = known.old.get(index).copied().unwrap_or_default();
+        model.byte(&mut encoder, &contexts.now(beside, &history), byte).ok()?;
+        contexts.push(byte);
+        history.push(byte);
         if encoder.length() > most {
             return None;
         }
@@ -128,9 +75,15 @@ pub(super) fn encode(kind: Stream, bytes: &[u8], most: usize) -> Option<Vec<u8>>
 
 pub(super) struct Decoder<'a> {
     model: Box<Model>,
+    beside: Other,
     bits: range::Decoder<'a>,
     until: Option<Instant>,
     unchecked: u32,
+}
+
+enum Other {
+    New(Box<Literals>),
+    Contexts(Contexts, Box<History>),
 }
 
 impl<'a> Decoder<'a> {
@@ -141,10 +94,15 @@ impl<'a> Decoder<'a> {
         until: Option<Instant>,
     ) -> Result<Decoder<'a>, ApplyError> {
         let bits = range::Decoder::new(coded)?;
-        Ok(Decoder { model: Box::new(Model::new(kind, length)), bits, until, unchecked: 0 })
+        let beside = if kind.is_new() {
+            Other::New(Box::new(literals(kind, length)))
+        } else {
+            Other::Contexts(Contexts::of(kind), Box::new(History::new(length)))
+        };
+        Ok(Decoder { model: Box::new(Model::new(log(length))), beside, bits, until, unchecked: 0 })
     }
 
-    pub(super) fn byte(&mut self) -> Result<u8, ApplyError> {
+    fn look(&mut self) -> Result<(), ApplyError> {
         self.unchecked += 1;
         if self.unchecked == CHECKED {
             self.unchecked = 0;
@@ -152,12 +110,26 @@ impl<'a> Decoder<'a> {
                 return Err(ApplyError::TooSlow);
             }
         }
-        self.model.begin();
-        for _ in 0..8 {
-            let bit = self.bits.next(self.model.say())?;
-            self.model.learn(bit);
+        Ok(())
+    }
+
+    pub(super) fn byte(&mut self, beside: Beside) -> Result<u8, ApplyError> {
+        self.look()?;
+        let Other::Contexts(contexts, history) = &mut self.beside else { return Err(super::ELSEWHERE) };
+        let byte = self.model.byte(&mut self.bits, &contexts.now(beside, history), 0)?;
+        contexts.push(byte);
+        history.push(byte);
+        Ok(byte)
+    }
+
+    /// The new bytes at `part` of `file`, which is known before them.
+    pub(super) fn fill(&mut self, file: &mut [u8], part: Range<usize>) -> Result<(), ApplyError> {
+        for at in part {
+            self.look()?;
+            let Other::New(literals) = &mut self.beside else { return Err(super::ELSEWHERE) };
+            file[at] = literals.byte(&mut self.model, &mut self.bits, file, at, 0)?;
         }
-        Ok(self.model.end())
+        Ok(())
     }
 
     pub(super) fn finish(self) -> Result<(), ApplyError> {
