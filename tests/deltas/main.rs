@@ -5,6 +5,7 @@
 
 mod bench;
 mod by_hand;
+mod choices;
 
 use std::fs;
 use std::process::Command;
