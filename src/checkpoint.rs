@@ -1,6 +1,6 @@
 //! Named points of the line at which tests stop the process: to kill it there, or to do something meanwhile.
 //!
-//! Each variant is a place where a crash leaves something half done. `tests/crash.rs` loops over
+//! Each variant is a place where a crash leaves something half done. `tests/crash` loops over
 //! [`Checkpoint::ALL`]; a new variant is covered the day it is added.
 //!
 //! A checkpoint does nothing unless the variable `FETCHD_TEST_CHECKPOINT` names it. Then the

@@ -3,11 +3,19 @@
 
 #![allow(clippy::unwrap_used)] // in the helpers; clippy.toml allows it only in test functions
 
+#[path = "support/source.rs"]
+#[allow(dead_code, reason = "the tests of the sources need more of it")]
+mod source;
+#[path = "support/typed.rs"]
+mod typed;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use fetchd::config::{self, reference};
+use typed::{commands_in, flags_in, understood};
 
 /// A directory with a configuration file, and the program called in it with an environment of its own.
 struct Desk {
@@ -399,6 +407,40 @@ fn completions_and_manual_pages_know_every_command() {
     }
     let page = stdout(&desk.call(&[], &["man", "config", "show"]));
     assert_eq!(page, fs::read_to_string(desk.path("pages/fetchd-config-show.1")).unwrap());
+}
+
+/// Every command that the guides tell a reader to type is there, with its flags.
+#[test]
+fn what_pages_tell_to_type_is_understood() {
+    let desk = Desk::new();
+    assert_eq!(desk.call(&[], &["man", "--dir", "pages"]).status.code(), Some(0));
+    let known: BTreeMap<String, BTreeSet<String>> = fs::read_dir(desk.path("pages"))
+        .unwrap()
+        .map(|entry| {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            (name, flags_in(&fs::read_to_string(&path).unwrap()))
+        })
+        .collect();
+    let mut pages = vec![PathBuf::from("README.md"), PathBuf::from("CONTRIBUTING.md")];
+    // What was decided once may name what was not built.
+    pages.extend(source::files("docs", "md").into_iter().filter(|page| !page.starts_with("docs/design")));
+    let (mut wrong, mut read) = (Vec::new(), 0);
+    for page in pages {
+        for command in commands_in(&source::text(&page)) {
+            read += 1;
+            if let Err(why) = understood(&command, &known) {
+                wrong.push(format!("{}: `fetchd {}`: {why}", page.display(), command.join(" ")));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} commands are not understood:\n  {}\n", wrong.len(), wrong.join("\n  "));
+    assert!(read > 200, "only {read} commands were found");
+    let said = |command: &str| understood(&commands_in(&format!("`fetchd {command}`"))[0], &known);
+    assert_eq!(said("nonsense --json"), Err("there is no `fetchd-nonsense`".to_owned()));
+    assert_eq!(said("config nonsense"), Err("there is no `fetchd-config-nonsense`".to_owned()));
+    assert_eq!(said("config show --nonsense"), Err("`fetchd-config-show` knows no `--nonsense`".to_owned()));
+    assert_eq!(said("run --listen=:80 -- ./web --nonsense"), Ok(()));
 }
 
 /// Compares, or rewrites the file if `UPDATE_SNAPSHOTS` is set.

@@ -62,6 +62,27 @@ fn tests_that_are_named_as_proof_exist() {
     assert_none("proofs that do not exist", &wrong);
 }
 
+/// Where something lies that a page names. What a page names elsewhere is a reader's own.
+const OURS: [&str; 10] =
+    ["src", "tests", "delta", "fetchers", "stand-ins", "examples", "benches", "packaging", "fuzz", "fixtures"];
+
+#[test]
+fn files_that_pages_name_exist() {
+    let mut wrong = Vec::new();
+    // A changelog may name what is gone.
+    for page in pages().into_iter().filter(|page| page != Path::new("CHANGELOG.md")) {
+        for (line, code) in inline_code(&text(&page)) {
+            let path = code.split("::").next().unwrap_or_default().split_whitespace().next().unwrap_or_default();
+            let plain = path.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+            let ours = path.split_once('/').is_some_and(|(dir, _)| OURS.contains(&dir));
+            if plain && ours && !root().join(path).exists() {
+                wrong.push(format!("{}:{line}: there is no `{path}`", page.display()));
+            }
+        }
+    }
+    assert_none("files that are named and do not exist", &wrong);
+}
+
 #[test]
 fn every_scheme_has_a_page() {
     let registry = Registry::builtin();

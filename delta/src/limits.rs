@@ -59,3 +59,15 @@ pub enum Phase {
     /// The delta is applied once, and its result compared.
     Proof,
 }
+
+impl Phase {
+    /// One word for whoever waits.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::References => "references",
+            Phase::Alignment => "alignment",
+            Phase::Compression => "compression",
+            Phase::Proof => "proof",
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use clap::ArgMatches;
 use fetchd_delta::map::{Mapped, Output};
-use fetchd_delta::{ApplyError, CreateError, Format, Inspected, Limits, Options, Phase, Progress};
+use fetchd_delta::{ApplyError, CreateError, Format, Inspected, Limits, Options, Progress};
 use serde::Serialize;
 use tempfile::{Builder, NamedTempFile};
 
@@ -98,7 +98,7 @@ pub(super) fn create(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Report
     let progress = |now: Progress| {
         if let Some(bar) = &bar {
             bar.set_length(now.total);
-            bar.set_message(phase(now.phase));
+            bar.set_message(now.phase.name());
             bar.set_position(now.done);
         }
         true
@@ -252,15 +252,6 @@ fn named<'a>(matches: &'a ArgMatches, id: &str) -> &'a Path {
 
 fn inspected(path: &Path, delta: &[u8]) -> Result<Inspected, DeltaFailed> {
     fetchd_delta::inspect(delta).map_err(|source| DeltaFailed::Apply { path: path.to_owned(), source })
-}
-
-fn phase(phase: Phase) -> &'static str {
-    match phase {
-        Phase::References => "references",
-        Phase::Alignment => "alignment",
-        Phase::Compression => "compression",
-        Phase::Proof => "proof",
-    }
 }
 
 fn mapped(path: &Path) -> Result<Mapped, Reported> {

@@ -209,4 +209,23 @@ mod tests {
         let linked = PatchJob { delta: directory.path().join("link"), ..job };
         assert_eq!(Patching::open(&linked).unwrap_err().code(), "download.staging");
     }
+
+    /// A pipe does not keep it waiting, and what lies there already is not written over.
+    #[test]
+    fn only_regular_files_are_read_and_only_a_new_one_is_written() {
+        let Bench { directory, job, .. } = bench();
+        let pipe = directory.path().join("pipe");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, 0o600.into()).unwrap();
+        let unopened = |job: &PatchJob| {
+            let failure = Patching::open(job).unwrap_err();
+            assert_eq!(failure.code(), "download.staging");
+            failure.to_string()
+        };
+        for wrong in [PatchJob { old: pipe.clone(), ..job.clone() }, PatchJob { delta: pipe, ..job.clone() }] {
+            assert!(unopened(&wrong).ends_with("not a regular file"));
+        }
+        fs::write(&job.out, b"somebody's").unwrap();
+        assert!(unopened(&job).contains("exists"));
+        assert_eq!(fs::read(&job.out).unwrap(), b"somebody's");
+    }
 }

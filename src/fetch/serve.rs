@@ -31,7 +31,7 @@ pub fn serve() -> ExitCode {
 /// [`serve`] with these fetchers.
 ///
 /// The process ends as soon as the supervisor does, even in the middle of a job
-/// (`tests/fetch_worker.rs`: `a_worker_ends_with_its_supervisor`).
+/// (`tests/fetch_worker`: `a_worker_ends_with_its_supervisor`).
 pub fn serve_with(registry: Registry) -> ExitCode {
     // The supervisor holds its signals, and the mask is inherited.
     crate::spawn::hold_no_signals();

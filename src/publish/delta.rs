@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use fetchd_delta::map::Mapped;
-use fetchd_delta::{Format as Way, Options, Phase, Progress, create, inspect};
+use fetchd_delta::{Format as Way, Options, Progress, create, inspect};
 use semver::Version;
 use serde_json::{Value, json};
 
@@ -235,13 +235,7 @@ impl<P: Place + ?Sized> One<'_, P> {
 
     fn made(&self, way: Way, old: &[u8], new: &[u8], version: &Version) -> Result<Vec<u8>, String> {
         let progress = |now: Progress| {
-            let what = match now.phase {
-                Phase::References => "references",
-                Phase::Alignment => "alignment",
-                Phase::Compression => "compression",
-                Phase::Proof => "proof",
-            };
-            let name = format!("{way} from {version}: {what}");
+            let name = format!("{way} from {version}: {}", now.phase.name());
             (self.options.progress)(Sending { name: &name, bytes: now.done, total: now.total });
             true
         };

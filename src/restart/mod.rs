@@ -76,7 +76,7 @@ pub trait RestartDriver: Debug + Send {
 
     /// `Ok`: the new process said that it is ready and the old one was told to pause or drain.
     /// `Err`: the old one was told nothing and serves on; the new one is dead and reaped.
-    /// Proved by `tests/bad_releases.rs`.
+    /// Proved by `tests/bad_releases`.
     fn handoff(&mut self, to: &Launch) -> Result<Handoff, HandoffError>;
 
     /// Waits for the end of the watch. `Err`: what was handed off to died, missed its watchdog or

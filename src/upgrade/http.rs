@@ -12,15 +12,10 @@
 //! # }
 //! ```
 
-use std::error::Error;
 use std::io;
 
-use hyper::body::{Body, Incoming};
-use hyper::service::Service;
-use hyper::{Request, Response};
-
 use super::Upgrader;
-use crate::service::http::{News, OnSupervisorDeath, Orders, Server, Summary, run};
+use crate::service::http::{Content, News, OnSupervisorDeath, Orders, Server, Serves, Summary, run};
 
 /// Calls [`Upgrader::ready`], serves, and obeys: `SIGTERM` and `SIGINT` [stop](Upgrader::stop) and drain, an upgrade pauses,
 /// resumes and drains, a second `SIGINT` cuts the drain short. The drain is that of [`service::http`](crate::service::http).
@@ -33,12 +28,8 @@ use crate::service::http::{News, OnSupervisorDeath, Orders, Server, Summary, run
 /// registered with the runtime.
 pub async fn run_until_drained<S, B>(upgrader: Upgrader, server: Server, service: S) -> io::Result<Summary>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    S: Serves<B>,
+    B: Content,
 {
     let orders = Orders::new(upgrader.control(), upgrader.environment(), OnSupervisorDeath::default())?;
     let waiting = upgrader.clone();

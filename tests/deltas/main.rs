@@ -5,6 +5,7 @@
 
 mod bench;
 mod by_hand;
+mod choices;
 mod faults;
 
 use std::fs;

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use fetchd::digest::Sha256;
 use fetchd::fetch::{
-    DownloadJob, Downloaded, FetchFailure, Limits, Meant, PollJob, PollReply, ProcessWorker, Settings, Source, Stderr,
-    Unattended, Want, Worker,
+    DownloadJob, Downloaded, FetchFailure, Limits, Meant, PatchJob, PollJob, PollReply, ProcessWorker, Settings,
+    Source, Stderr, Unattended, Want, Worker,
 };
+use fetchd::trust::manifest::DeltaFormat;
 use fetchd_fetchers::{Options, Release, Revision};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -92,6 +93,29 @@ impl Bench {
             staging: self.staging(),
             limits: Limits { total: 30 * second, stall: 20 * second, reserve: 0, ..Limits::default() },
             key: "key".to_owned(),
+        }
+    }
+
+    /// To make something longer of the artifact by a delta.
+    pub(crate) fn patch(&self, deadline: Duration) -> PatchJob {
+        let [old, delta, out] = ["old", "delta", "new"].map(|name| self.staging().join(name));
+        let new = [&self.bytes[..], b"and more"].concat();
+        let options = fetchd_delta::Options { level: Some(3), ..Default::default() };
+        let made = fetchd_delta::create(&self.bytes, &new, fetchd_delta::Format::Dcz, &options).unwrap();
+        fs::write(&old, &self.bytes).unwrap();
+        fs::write(&delta, &made).unwrap();
+        PatchJob {
+            old,
+            from_sha256: Sha256::of(&self.bytes),
+            delta,
+            format: DeltaFormat::Dcz,
+            size: made.len() as u64,
+            sha256: Sha256::of(&made),
+            out,
+            binary_size: new.len() as u64,
+            memory: 64 << 20,
+            window_log: 27,
+            deadline,
         }
     }
 

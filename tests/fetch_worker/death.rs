@@ -155,3 +155,14 @@ fn a_job_without_end_is_killed_at_its_deadline() {
     assert_eq!(worker.extract(&job, &mut attend).unwrap_err(), WorkerFault::Deadline { limit }.into());
     assert!(bench.processes().is_empty());
 }
+
+/// Its own deadline is for the worker to keep; this is for one that does not.
+#[test]
+fn a_delta_without_end_is_given_up_a_little_after_its_deadline() {
+    let bench = Bench::of_size(100_000);
+    let (mut worker, mut attend) = at(&bench, "Extracted", bench.settings());
+    let job = bench.patch(Duration::from_secs(1));
+    let limit = Duration::from_secs(11);
+    assert_eq!(worker.patch(&job, &mut attend).unwrap_err(), WorkerFault::Deadline { limit }.into());
+    assert!(bench.processes().is_empty() && !job.out.exists());
+}

@@ -116,15 +116,38 @@ fn what_unpacks_knows_no_credential_and_never_spoke_with_the_network() {
         artifact: downloaded.path,
         out: out.clone(),
     };
-    let mut witness = Witness { checkpoint, seen: None };
+    let mut witness = Witness { checkpoint: checkpoint.clone(), seen: None };
     assert_eq!(code(&worker.extract(&job, &mut witness).unwrap_err()), "worker.died");
     assert!(!out.exists());
-    let (archive, environment, confined) = witness.seen.unwrap();
-    assert!(archive != network && is_gone(network) && is_gone(archive), "another one, and it is gone, too");
-    assert!(!environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(b"PATH=")));
-    assert!(confined.contains("NoNewPrivs:\t1") && confined.contains("Seccomp:\t2"), "{confined}");
+    let unpacked = witness.seen.unwrap();
     bench.polls(&mut worker);
     assert!(knows(&worker));
+    // Nor does what applies a delta.
+    let spoke = worker.id().unwrap();
+    fs::remove_file(&checkpoint).unwrap();
+    let job = bench.patch(Duration::from_secs(60));
+    let mut witness = Witness { checkpoint, seen: None };
+    assert_eq!(code(&worker.patch(&job, &mut witness).unwrap_err()), "worker.died");
+    assert!(!job.out.exists());
+    let patched = witness.seen.unwrap();
+    for (network, (archive, environment, confined)) in [(network, unpacked), (spoke, patched)] {
+        assert!(archive != network && is_gone(network) && is_gone(archive), "another one, and it is gone, too");
+        assert!(!environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(b"PATH=")));
+        assert!(confined.contains("NoNewPrivs:\t1") && confined.contains("Seccomp:\t2"), "{confined}");
+    }
+    bench.polls(&mut worker);
+    assert!(knows(&worker));
+}
+
+/// Whoever has broken out of it writes on in vain: it is killed before anybody looks at what it made.
+#[test]
+fn what_applied_a_delta_is_gone_when_its_answer_is_here() {
+    let bench = Bench::new();
+    let mut worker = bench.worker(&[]);
+    let job = bench.patch(Duration::from_secs(60));
+    worker.patch(&job, &mut Unattended).unwrap();
+    assert!(fs::read(&job.out).unwrap().ends_with(b"more"));
+    assert!(worker.id().is_none() && bench.processes().is_empty());
 }
 
 /// Looks at the worker when it has unpacked, and kills it: its number, its environment, its status.

@@ -6,22 +6,7 @@ mod trust;
 
 use fetchd::config::reference;
 
-/// One file of a corpus.
-pub(crate) struct Seed {
-    /// Its name, after `seed-`.
-    pub(crate) name: &'static str,
-    pub(crate) bytes: Vec<u8>,
-    /// Whether the target takes it for what it should be.
-    pub(crate) taken: bool,
-}
-
-pub(crate) fn good(name: &'static str, bytes: impl Into<Vec<u8>>) -> Seed {
-    Seed { name, bytes: bytes.into(), taken: true }
-}
-
-pub(crate) fn bad(name: &'static str, bytes: impl Into<Vec<u8>>) -> Seed {
-    Seed { name, bytes: bytes.into(), taken: false }
-}
+pub(crate) use crate::corpus::{Seed, bad, good};
 
 /// The seeds of a target.
 pub(crate) fn of(target: &str) -> Vec<Seed> {

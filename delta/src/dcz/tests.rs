@@ -99,6 +99,11 @@ fn what_does_not_fit_is_refused() {
         refused(&old, &delta, new.len() + 1),
         ApplyError::OtherLength { says: expected, expected: expected + 1 }
     );
+    // Before anything is decoded, which would not fit.
+    assert_eq!(
+        refused(&old, &delta, new.len() - 1),
+        ApplyError::OtherLength { says: expected, expected: expected - 1 }
+    );
     let trailing = [&delta[..], b"x"].concat();
     let twice = [&delta[..], &delta[HEADER..]].concat();
     let skippable = [&delta[..], &Format::Dcz.magic()[..], &[0; 32]].concat();
@@ -116,6 +121,10 @@ fn what_does_not_fit_is_refused() {
     numbered[HEADER + 4] |= 1;
     let said = refused(&old, &numbered, new.len());
     assert_eq!(said, ApplyError::Damaged("its zstd frame names a dictionary by number"));
+    let mut reserved = delta.clone();
+    reserved[HEADER + 4] |= 8;
+    let said = refused(&old, &reserved, new.len());
+    assert_eq!(said, ApplyError::Damaged("its zstd frame has a reserved bit set"));
 }
 
 /// A frame that says nothing of its length, and decodes to more or fewer bytes than it should.

@@ -280,3 +280,6 @@ impl Reader<'_> {
         length.ok_or(ApplyError::Damaged("a file is longer than fxd-1 can say"))
     }
 }
+
+#[cfg(test)]
+mod tests;

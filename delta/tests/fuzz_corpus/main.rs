@@ -7,71 +7,35 @@
 #![allow(clippy::unwrap_used, reason = "functions beside the tests fail as the tests do")]
 
 mod changes;
+mod corpus;
 mod seeds;
 
-use std::fs;
-use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use corpus::Target;
 use fetchd_delta::fuzz;
-
-type Target = fn(&[u8]) -> bool;
 
 /// By the names of their programs in `fuzz/fuzz_targets` and of their corpora.
 const TARGETS: [(&str, Target); 3] = [("delta", fuzz::delta), ("pair", fuzz::pair), ("stream", fuzz::stream)];
-/// Fewer files than this, and somebody has lost some.
-const FEWEST: usize = 12;
 /// What the repository carries of all of them.
 const ALL: u64 = 300_000;
 
-fn corpus(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name)
+fn home() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus")
 }
 
 #[test]
 fn every_file_of_the_corpus_keeps_the_promises() {
-    let mut broken = Vec::new();
-    let mut size = 0;
-    for (name, target) in TARGETS {
-        let (mut taken, mut refused) = (0, 0);
-        for file in fs::read_dir(corpus(name)).unwrap() {
-            let path = file.unwrap().path();
-            let bytes = fs::read(&path).unwrap();
-            size += bytes.len() as u64;
-            match catch_unwind(|| target(&bytes)) {
-                Ok(true) => taken += 1,
-                Ok(false) => refused += 1,
-                Err(_) => broken.push(path),
-            }
-        }
-        assert!(taken + refused >= FEWEST, "`{name}` has {taken} + {refused} files, {FEWEST} are the least");
-        // A corpus that is refused as a whole tests the first line of a parser.
-        assert!(taken >= 2 && refused >= 2, "`{name}`: {taken} files are taken and {refused} refused");
-    }
-    assert!(broken.is_empty(), "these break a promise: {broken:#?}");
+    corpus::keep_the_promises(&TARGETS, &home());
+    let files = TARGETS.iter().flat_map(|(name, _)| corpus::files(&home().join(name)));
+    let size: u64 = files.map(|path| path.metadata().unwrap().len()).sum();
     assert!(size <= ALL, "the corpus takes {size} bytes, {ALL} are the most");
 }
 
 #[test]
 fn the_seeds_are_written_and_say_what_they_should() {
-    let mut wrong = Vec::new();
-    for (name, target) in TARGETS {
-        for seed in seeds::of(name) {
-            let path = corpus(name).join(format!("seed-{}", seed.name));
-            if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-                fs::create_dir_all(corpus(name)).unwrap();
-                fs::write(&path, &seed.bytes).unwrap();
-            }
-            if !path.exists() {
-                wrong.push(format!("{} is missing", path.display()));
-            }
-            if catch_unwind(|| target(&seed.bytes)).ok() != Some(seed.taken) {
-                wrong.push(format!("`{name}`, {}: taken should be {}", seed.name, seed.taken));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}\nUPDATE_SNAPSHOTS=1 writes the seeds");
+    corpus::seeds_are_written(&TARGETS, &home(), seeds::of);
 }
 
 /// For as long as `DELTA_FUZZ_SECONDS` says, of the target that `DELTA_FUZZ` names; otherwise one round of each.

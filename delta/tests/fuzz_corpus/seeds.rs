@@ -3,22 +3,7 @@
 use fetchd_delta::fuzz::{join, uncoded};
 use fetchd_delta::{Format, Options, create};
 
-/// One file of a corpus.
-pub(crate) struct Seed {
-    /// Its name, after `seed-`.
-    pub(crate) name: &'static str,
-    pub(crate) bytes: Vec<u8>,
-    /// Whether the target takes it for what it should be.
-    pub(crate) taken: bool,
-}
-
-fn good(name: &'static str, bytes: impl Into<Vec<u8>>) -> Seed {
-    Seed { name, bytes: bytes.into(), taken: true }
-}
-
-fn bad(name: &'static str, bytes: impl Into<Vec<u8>>) -> Seed {
-    Seed { name, bytes: bytes.into(), taken: false }
-}
+use crate::corpus::{Seed, bad, good};
 
 /// The seeds of a target.
 pub(crate) fn of(target: &str) -> Vec<Seed> {

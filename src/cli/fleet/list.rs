@@ -12,12 +12,7 @@ pub(super) fn releases(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repo
     let mut opened = Opened::new(matches, false)?;
     let (releases, more) = list::releases(&mut opened.desk(), limit(matches))?;
     if out.json() {
-        #[derive(Serialize)]
-        struct Answer<'a> {
-            releases: &'a [Release],
-            more: usize,
-        }
-        out.object(&Answer { releases: &releases, more });
+        out.object(&Answer { listed: Listed::Releases(&releases), more });
         return Ok(Exit::Done);
     }
     let wide = releases.iter().map(|release| release.release.len()).max().unwrap_or(0);
@@ -60,12 +55,7 @@ pub(super) fn rollouts(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Repo
     let mut opened = Opened::new(matches, false)?;
     let (rollouts, more) = list::rollouts(&mut opened.desk(), limit(matches))?;
     if out.json() {
-        #[derive(Serialize)]
-        struct Answer<'a> {
-            rollouts: &'a [Rollout],
-            more: usize,
-        }
-        out.object(&Answer { rollouts: &rollouts, more });
+        out.object(&Answer { listed: Listed::Rollouts(&rollouts), more });
         return Ok(Exit::Done);
     }
     let wide = |of: &dyn Fn(&Rollout) -> usize| rollouts.iter().map(of).max().unwrap_or(0);
@@ -96,6 +86,21 @@ fn became(one: &Rollout) -> String {
         _ => "",
     };
     format!("{hosts}{end}")
+}
+
+/// What is listed, under its own name, and how many there are besides.
+#[derive(Serialize)]
+struct Answer<'a> {
+    #[serde(flatten)]
+    listed: Listed<'a>,
+    more: usize,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Listed<'a> {
+    Releases(&'a [Release]),
+    Rollouts(&'a [Rollout]),
 }
 
 fn limit(matches: &ArgMatches) -> usize {

@@ -97,7 +97,7 @@ impl Default for Settings {
 ///
 /// Whatever that process does, each job ends within its deadline with an answer or a
 /// [`WorkerFault`](super::WorkerFault), and a process that failed is killed with all of its group
-/// and reaped before the call returns (`tests/fetch_worker.rs`). Dropping this kills it too.
+/// and reaped before the call returns (`tests/fetch_worker`). Dropping this kills it too.
 #[derive(Debug)]
 pub struct ProcessWorker {
     program: PathBuf,

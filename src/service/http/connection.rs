@@ -1,22 +1,19 @@
 //! One connection, from accept to the end of its part of the drain.
 
-use std::error::Error;
 use std::ops::ControlFlow;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
-use hyper::service::Service;
-use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::time::{Instant, sleep_until};
 
 use super::answer::Answering;
 use super::drain::Phase;
 use super::server::{Open, Shared};
+use super::serves::{Content, Serves};
 use super::stream::{Activity, Stream, Watched};
 
 /// How often a busy connection is looked at while draining. It mostly ends by itself: its response
@@ -38,12 +35,8 @@ pub(super) struct Seen {
 /// until the program drops it.
 pub(super) async fn serve<S, B>(stream: Stream, service: S, shared: Arc<Shared>, open: Open)
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-    S::Future: Send,
-    S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    S: Serves<B>,
+    B: Content,
 {
     let seen = Seen { stream: Arc::new(stream), activity: Arc::new(Activity::new()), shared };
     let io = Watched::new(Arc::clone(&seen.stream), Arc::clone(&seen.activity), open);

@@ -1,6 +1,5 @@
 //! Connections of HTTP/2: how they are recognised, and how they leave.
 
-use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::ops::ControlFlow;
@@ -8,16 +7,14 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hyper::body::{Body, Incoming};
 use hyper::server::conn::http2;
-use hyper::service::Service;
-use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::answer::Answering;
 use super::connection::{Seen, note, until_left};
+use super::serves::{Content, Serves};
 use super::stream::{Stream, Watched};
 
 /// What every client of HTTP/2 sends first, with or without TLS below (RFC 9113, 3.4).
@@ -67,12 +64,8 @@ async fn first_bytes(io: &mut Watched) -> io::Result<Vec<u8>> {
 /// guessed from silence, so there is no lame-duck period.
 pub(super) async fn serve<S, B>(io: Watched, service: Answering<S>, seen: Seen)
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + 'static,
-    S::Future: Send,
-    S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    S: Serves<B>,
+    B: Content,
 {
     let shared = &seen.shared;
     let mut connection = pin!(http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(io), service));

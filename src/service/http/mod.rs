@@ -48,6 +48,7 @@ mod drain;
 mod http2;
 mod run;
 mod server;
+mod serves;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -59,3 +60,4 @@ pub use drain::{Handle, Phase};
 pub(crate) use run::{News, Orders, run};
 pub use run::{run_until_drained, run_until_drained_with};
 pub use server::{Server, Summary};
+pub use serves::{Content, Serves};

@@ -1,19 +1,17 @@
 //! The whole life of a service process: ready, serve, obey, leave.
 
-use std::error::Error;
+use std::error::Error as _;
 use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
-use hyper::body::{Body, Incoming};
-use hyper::service::Service;
-use hyper::{Request, Response};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::control::ControlStream;
 use super::drain::{Handle, Phase};
 use super::server::{Server, Summary};
+use super::serves::{Content, Serves};
 use crate::service::{Control, Environment, Inherited, Message, NotifyError, OnSupervisorDeath};
 
 /// As [`run_until_drained_with`], draining when the supervisor dies.
@@ -23,12 +21,8 @@ use crate::service::{Control, Environment, Inherited, Message, NotifyError, OnSu
 /// As [`run_until_drained_with`].
 pub async fn run_until_drained<S, B>(inherited: Inherited, server: Server, service: S) -> io::Result<Summary>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    S: Serves<B>,
+    B: Content,
 {
     run_until_drained_with(inherited, server, service, OnSupervisorDeath::default()).await
 }
@@ -52,12 +46,8 @@ pub async fn run_until_drained_with<S, B>(
     on_death: OnSupervisorDeath,
 ) -> io::Result<Summary>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    S: Serves<B>,
+    B: Content,
 {
     let notify = inherited.notify().clone();
     let control = inherited.control();
@@ -101,12 +91,8 @@ pub(crate) async fn run<S, B>(
     tell: impl Fn(News),
 ) -> io::Result<Summary>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<Box<dyn Error + Send + Sync>>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn Error + Send + Sync>>,
+    S: Serves<B>,
+    B: Content,
 {
     let handle = server.handle();
     let mut serving = pin!(server.deadline_or(deadline.map(Message::before_the_kill)).serve(service));

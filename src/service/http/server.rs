@@ -1,19 +1,16 @@
 //! The server: its settings, and the whole of its life.
 
-use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use hyper::body::{Body, Incoming};
-use hyper::service::Service;
-use hyper::{Request, Response};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::drain::{Handle, Phase};
+use super::serves::{Content, Serves};
 use super::{accept, connection};
 use crate::service::Listener;
 
@@ -105,12 +102,8 @@ impl Server {
     /// accept are logged and end nothing.
     pub async fn serve<S, B>(self, service: S) -> io::Result<Summary>
     where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Into<Box<dyn Error + Send + Sync>>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<Box<dyn Error + Send + Sync>>,
+        S: Serves<B>,
+        B: Content,
     {
         let shared = Arc::new(Shared {
             phase: self.handle.subscribe(),
