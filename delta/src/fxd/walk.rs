@@ -43,7 +43,7 @@ impl Walk<'_> {
             if !tape.may_have(segment.old, segment.old_end()) {
                 continue;
             }
-            let mut sites = tape.from_near(segment.old, near);
+            let mut sites = tape.after(segment.old, near);
             loop {
                 near = sites;
                 let Some(site) = sites.next() else { break };

@@ -131,7 +131,7 @@ impl Tape {
     }
 
     /// The same, found sooner if `near`, which is of this tape, has come to a little before it.
-    pub(in crate::fxd) fn from_near<'a>(&'a self, from: u32, near: Cursor<'a>) -> Cursor<'a> {
+    pub(in crate::fxd) fn after<'a>(&'a self, from: u32, near: Cursor<'a>) -> Cursor<'a> {
         let before = near.block == (from >> BLOCK_LOG) as usize && near.last < from;
         if before { self.ahead(from, near) } else { self.from(from) }
     }
@@ -235,7 +235,7 @@ mod tests {
             for consumed in 0..600 {
                 let mut near = tape.from(0);
                 near.by_ref().take(consumed).for_each(drop);
-                assert_eq!(tape.from_near(from, near).next(), expected.first().copied(), "{consumed} before {from}");
+                assert_eq!(tape.after(from, near).next(), expected.first().copied(), "{consumed} before {from}");
             }
         }
     }
