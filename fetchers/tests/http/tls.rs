@@ -105,7 +105,10 @@ fn certificates_are_not_read_where_nothing_is_encrypted() {
     let plain = ScriptedOrigin::start();
     plain.put("/app", "app");
     let url = plain.url("/app");
-    let open = |url: &Url, more: &[(&str, &str)]| Registry::builtin().open(url, &options(more));
+    let open = |url: &Url, more: &[(&str, &str)]| {
+        let more = more.iter().map(|(name, value)| ((*name).to_owned(), vec![(*value).to_owned()]));
+        Registry::builtin().open(url, &more.collect())
+    };
     assert_eq!(offered(&*open(&url, &[]).unwrap()).assets[0].size, Some(3));
     assert_eq!(offered(&*open(&url, &[("proxy", "none")]).unwrap()).assets[0].size, Some(3));
 
