@@ -39,6 +39,8 @@ pub mod digest;
 pub mod durable;
 #[cfg(feature = "embed")]
 pub mod embed;
+#[cfg(feature = "embed")]
+pub mod exposition;
 #[cfg(feature = "agent")]
 pub mod failure;
 #[cfg(feature = "agent")]

@@ -14,7 +14,7 @@ use source::{Token, files, text, tokens};
 /// The modules of the crate, lowest first. A module may import those in the lines above its own,
 /// and itself; those of one line know nothing of each other.
 const LAYERS: [&[&str]; 21] = [
-    &["failure", "chart", "clock", "checkpoint", "units", "digest", "service"],
+    &["failure", "chart", "clock", "checkpoint", "units", "digest", "exposition", "service"],
     &["durable"],
     &["spawn"],
     &["state", "trust", "upgrade"],

@@ -22,6 +22,70 @@ pub struct Brought {
     pub bytes: u64,
     /// How many bytes the full artifact has.
     pub full: u64,
+    /// Where it came whole: why not by a delta, a stable code. The last delta that was tried and did not do has its own,
+    /// such as `delta.damaged`; the others are [`NoDelta`]'s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_delta: Option<String>,
+}
+
+/// Why no delta was tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoDelta {
+    /// They are switched off.
+    Off,
+    /// The release has none.
+    Unlisted,
+    /// Nothing is installed, or it cannot be read.
+    NoBase,
+    /// It has none from what is installed.
+    OtherBase,
+    /// The one that fits has failed here before.
+    FailedBefore,
+    /// It is hardly smaller than the full artifact.
+    NoGain,
+    /// It needs more memory than the worker has, or a larger window than is allowed.
+    TooMuchMemory,
+}
+
+impl NoDelta {
+    /// All of them.
+    pub const ALL: [NoDelta; 7] = [
+        NoDelta::Off,
+        NoDelta::Unlisted,
+        NoDelta::NoBase,
+        NoDelta::OtherBase,
+        NoDelta::FailedBefore,
+        NoDelta::NoGain,
+        NoDelta::TooMuchMemory,
+    ];
+
+    /// The stable code.
+    pub const fn code(self) -> &'static str {
+        match self {
+            NoDelta::Off => "delta.off",
+            NoDelta::Unlisted => "delta.unlisted",
+            NoDelta::NoBase => "delta.no_base",
+            NoDelta::OtherBase => "delta.other_base",
+            NoDelta::FailedBefore => "delta.failed_before",
+            NoDelta::NoGain => "delta.no_gain",
+            NoDelta::TooMuchMemory => "delta.too_much_memory",
+        }
+    }
+}
+
+/// What came of the deltas of a release.
+pub(super) enum Made {
+    #[cfg_attr(not(feature = "deltas"), expect(dead_code, reason = "nothing makes one"))]
+    /// The binary, with the format and the size of the delta.
+    Of(Candidate, &'static str, u64),
+    /// Nothing, for this reason.
+    Not(String),
+}
+
+impl From<NoDelta> for Made {
+    fn from(why: NoDelta) -> Made {
+        Made::Not(why.code().to_owned())
+    }
 }
 
 impl Brought {
@@ -43,11 +107,11 @@ impl Line {
         attend: &mut dyn Attend,
     ) -> Result<Verified, PassFailure> {
         self.install.preflight(&chosen, self.wanted.limits.reserve)?;
-        let (candidate, by, bytes) = match self.by_delta(offered, &chosen, attend)? {
-            Some((candidate, by, bytes)) => (candidate, by, bytes),
-            None => {
+        let (candidate, by, bytes, no_delta) = match self.by_delta(offered, &chosen, attend)? {
+            Made::Of(candidate, by, bytes) => (candidate, by, bytes, None),
+            Made::Not(why) => {
                 let (candidate, bytes) = self.in_full(offered, chosen.clone(), attend)?;
-                (candidate, "full", bytes)
+                (candidate, "full", bytes, Some(why))
             }
         };
         let verified = self.verifier.verify(candidate)?;
@@ -58,9 +122,18 @@ impl Line {
             by,
             bytes,
             full,
+            no_delta,
             "the release is here and verified"
         );
-        self.installing.brought = Some(Brought { sha256: verified.sha256(), by: by.to_owned(), bytes, full });
+        self.ledger.enter(|counts| {
+            counts.fetched.add(by, 1);
+            match &no_delta {
+                Some(why) => counts.whole.add(why, 1),
+                None => counts.saved = counts.saved.saturating_add(full.saturating_sub(bytes)),
+            }
+        });
+        let (sha256, by) = (verified.sha256(), by.to_owned());
+        self.installing.brought = Some(Brought { sha256, by, bytes, full, no_delta });
         Ok(verified)
     }
 
@@ -79,6 +152,7 @@ impl Line {
         }
         let artifact = taken?;
         let bytes = artifact.size();
+        self.ledger.enter(|counts| counts.received.add("full", bytes));
         if let Some(job) = artifact.needs_extraction() {
             // The worker that spoke with the network is not the one that unpacks.
             self.worker.dismiss();
@@ -106,12 +180,7 @@ impl Line {
     }
 
     #[cfg(not(feature = "deltas"))]
-    fn by_delta(
-        &mut self,
-        _: &Offered,
-        _: &Chosen,
-        _: &mut dyn Attend,
-    ) -> Result<Option<(Candidate, &'static str, u64)>, PassFailure> {
-        Ok(None)
+    fn by_delta(&mut self, _: &Offered, _: &Chosen, _: &mut dyn Attend) -> Result<Made, PassFailure> {
+        Ok(NoDelta::Off.into())
     }
 }

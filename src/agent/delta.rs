@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::bring::{Made, NoDelta};
 use super::line::Line;
 use super::outcome::PassFailure;
 use crate::clock::Timestamp;
@@ -32,8 +33,7 @@ const SHORTEST: Duration = Duration::from_secs(30);
 const MOST_BAD: usize = 32;
 
 impl Line {
-    /// The binary of `chosen`, made of the one that is installed, with the format and the size of the delta. `None`: by
-    /// no delta.
+    /// The binary of `chosen`, made of the one that is installed, or why not.
     ///
     /// Fails only where the whole pass is to end.
     pub(super) fn by_delta(
@@ -41,58 +41,68 @@ impl Line {
         offered: &Offered,
         chosen: &Chosen,
         attend: &mut dyn Attend,
-    ) -> Result<Option<(Candidate, &'static str, u64)>, PassFailure> {
-        if chosen.deltas().is_empty() || self.wanted.deltas.is_none() {
-            return Ok(None);
+    ) -> Result<Made, PassFailure> {
+        if self.wanted.deltas.is_none() {
+            return Ok(NoDelta::Off.into());
+        }
+        if chosen.deltas().is_empty() {
+            return Ok(NoDelta::Unlisted.into());
         }
         let old = match self.install.current() {
             Ok(Some(old)) => old,
-            Ok(None) => return Ok(None),
+            Ok(None) => return Ok(NoDelta::NoBase.into()),
             Err(error) => {
                 tracing::warn!(
                     event = "delta.failed",
                     code = error.code(),
                     "the installed binary cannot be read: {error}"
                 );
-                return Ok(None);
+                return Ok(NoDelta::NoBase.into());
             }
         };
-        for delta in self.fitting(chosen, &old) {
+        let (fitting, none) = self.fitting(chosen, &old);
+        let mut why = Made::from(none);
+        for delta in fitting {
             match self.remake(offered, chosen, &old, &delta, attend) {
-                Ok(candidate) => return Ok(Some((candidate, delta.format.name(), delta.size))),
+                Ok(candidate) => return Ok(Made::Of(candidate, delta.format.name(), delta.size)),
                 Err(failure) if failure.was_interrupted() => return Err(failure),
-                Err(failure) => self.went_bad(chosen, &delta, &failure),
+                Err(failure) => {
+                    self.went_bad(chosen, &delta, &failure);
+                    why = Made::Not(failure.code().to_owned());
+                }
             }
         }
-        Ok(None)
+        Ok(why)
     }
 
-    /// The deltas that may be tried, the smallest first.
-    fn fitting(&self, chosen: &Chosen, old: &Current) -> Vec<Delta> {
+    /// The deltas that may be tried, the smallest first, and why there is none, if there is none.
+    fn fitting(&self, chosen: &Chosen, old: &Current) -> (Vec<Delta>, NoDelta) {
         let memory = self.wanted.deltas.unwrap_or(0);
         let full = chosen.size().unwrap_or(u64::MAX);
-        let mut fitting = Vec::new();
+        let (mut fitting, mut none) = (Vec::new(), NoDelta::OtherBase);
         for delta in chosen.deltas().iter().filter(|delta| delta.from_sha256 == old.sha256) {
             let bad = self.store.record().bad_deltas.iter().any(|bad| bad.is(delta, chosen.binary_sha256()));
-            let why = if bad {
-                "it failed here before"
+            let (code, why) = if bad {
+                (NoDelta::FailedBefore, "it failed here before")
             } else if u128::from(delta.size) * 100 >= u128::from(full) * u128::from(WORTHWHILE) {
-                "it is hardly smaller than the full artifact"
+                (NoDelta::NoGain, "it is hardly smaller than the full artifact")
             } else if delta.mem_bytes.is_some_and(|needed| needed > memory) {
-                "it needs more memory than the worker has"
+                (NoDelta::TooMuchMemory, "it needs more memory than the worker has")
             } else if delta.window_log.is_some_and(|log| log > WINDOW_LOG) {
-                "it needs a larger window than is allowed"
+                (NoDelta::TooMuchMemory, "it needs a larger window than is allowed")
             } else {
                 fitting.push(delta.clone());
                 continue;
             };
-            tracing::debug!(event = "delta.passed_over", format = delta.format.name(), size = delta.size, "{why}");
+            none = code;
+            let (format, size, code) = (delta.format.name(), delta.size, code.code());
+            tracing::debug!(event = "delta.passed_over", code, format, size, "{why}");
         }
         if fitting.is_empty() {
             tracing::debug!(event = "delta.none", from = %old.sha256, "no delta fits the installed binary");
         }
         fitting.sort_by_key(|delta| delta.size);
-        fitting
+        (fitting, none)
     }
 
     fn remake(
@@ -107,6 +117,7 @@ impl Line {
         let binary_size = remade.size();
         let job = self.delta_job(offered, chosen, delta);
         let downloaded = self.worker.download(&job, attend)?;
+        self.ledger.enter(|counts| counts.received.add(delta.format.name(), downloaded.size));
         // The worker that spoke with the network is not the one that reads what came.
         self.worker.dismiss();
         let work = old.size.saturating_add(binary_size) / BYTES_PER_SECOND;
@@ -155,6 +166,7 @@ impl Line {
     /// It is not tried again for this release. That the record cannot be written must not keep the full artifact away.
     fn went_bad(&mut self, chosen: &Chosen, delta: &Delta, failure: &PassFailure) {
         let reported = Reported::of(failure);
+        self.ledger.enter(|counts| counts.bad_deltas.add(&reported.code, 1));
         let (format, at) = (delta.format.name(), Timestamp::now());
         tracing::warn!(
             event = "delta.failed",

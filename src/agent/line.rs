@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use fetchd_fetchers::Revision;
 use semver::Version;
 
+use super::counts::Ledger;
 use super::follow::{Asking, accept};
 use super::outcome::{Outcome, PassFailure};
 use super::waiting::Installing;
@@ -54,6 +55,8 @@ pub struct Line {
     pub unfinished: Option<Unfinished>,
     /// When what is verified is installed.
     pub installing: Installing,
+    /// Where it is counted what becomes of releases.
+    pub ledger: Ledger,
     /// The host of a fleet, where the source is one's; made by [`Line::open_fleet`].
     #[cfg(feature = "fleet")]
     pub fleet: Option<Box<super::fleet::Fleet>>,
@@ -235,6 +238,7 @@ impl Line {
                 let finished = self.finish(driver);
                 self.failed_live(installed, &failure, revision)?;
                 finished?;
+                self.ledger.rolled_back("handoff");
                 return Err(failure.into());
             }
         };
@@ -246,6 +250,7 @@ impl Line {
                 let back = self.back_after(driver);
                 self.failed_live(installed, &failure, revision)?;
                 back?;
+                self.ledger.rolled_back("watch");
                 return Err(failure.into());
             }
         }

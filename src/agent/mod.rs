@@ -6,6 +6,7 @@
 
 mod attending;
 mod bring;
+mod counts;
 #[cfg(feature = "deltas")]
 mod delta;
 #[cfg(feature = "fleet")]
@@ -28,7 +29,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use attending::Attending;
-pub use bring::Brought;
+pub use bring::{Brought, NoDelta};
+pub use counts::{ByWord, Counts, Entered, Ledger, RESULT_WORDS};
 pub use inbox::{Answer, Inbox, Message, Post, Reply};
 pub use line::{Ask, Line, Unfinished};
 pub use observe::{Observed, Observer, UpdateEvent};
@@ -71,6 +73,8 @@ pub struct Agent {
     pub started: Option<Installed>,
     /// Who else hears of what happens.
     pub observer: Option<Observer>,
+    /// Where it is counted.
+    pub ledger: Ledger,
 }
 
 impl Agent {
@@ -124,6 +128,9 @@ impl Agent {
     }
 
     fn learn(&mut self) {
+        if let Some(line) = &mut self.line {
+            line.ledger = self.ledger.clone();
+        }
         let (Some(line), Some(started)) = (&mut self.line, &self.started) else { return };
         if line.running.is_some() {
             // It goes on, and what lies at the program path by now need not be what runs.
@@ -201,6 +208,7 @@ impl Agent {
                 (refused(report.clone()), failure.verdict(), last("failed", report.message.clone(), Some(report)))
             }
         };
+        self.ledger.enter(|counts| counts.passed(&result, last.at));
         self.record(&result, &last);
         if let (Some(observer), Some(event)) = (&self.observer, UpdateEvent::of(&result)) {
             observer.tell(&event);
@@ -231,6 +239,7 @@ impl Agent {
                 fetched = brought.as_ref().map(|brought| brought.by.as_str()),
                 fetched_bytes = brought.as_ref().map(|brought| brought.bytes),
                 full_bytes = brought.as_ref().map(|brought| brought.full),
+                no_delta = brought.as_ref().and_then(|brought| brought.no_delta.as_deref()),
                 "{}",
                 last.message
             ),
@@ -375,6 +384,7 @@ impl Agent {
         let reason = "an operator rolled it back".to_owned();
         line.quarantine(bad.sha256, bad.version.clone(), "operator.rollback", reason)?;
         line.confirm(&previous, &mut *self.driver)?;
+        self.ledger.rolled_back("operator");
         #[cfg(feature = "fleet")]
         line.tell_fleet(bad.sha256, "operator.rollback");
         let from = outcome::named(bad.version.as_ref());

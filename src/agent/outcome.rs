@@ -116,10 +116,13 @@ impl Outcome {
                     .detail("generation", *generation)
                     .detail("ready_ms", u64::try_from(ready_in.as_millis()).unwrap_or(u64::MAX));
                 match brought {
-                    Some(brought) => event
-                        .detail("fetched", brought.by.as_str())
-                        .detail("fetched_bytes", brought.bytes)
-                        .detail("full_bytes", brought.full),
+                    Some(brought) => {
+                        let event = event
+                            .detail("fetched", brought.by.as_str())
+                            .detail("fetched_bytes", brought.bytes)
+                            .detail("full_bytes", brought.full);
+                        brought.no_delta.iter().fold(event, |event, why| event.detail("no_delta", why.as_str()))
+                    }
                     None => event,
                 }
             }),

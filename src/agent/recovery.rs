@@ -33,6 +33,7 @@ impl Agent {
                 line.note(
                     &Event::new(Timestamp::now(), "release.rolled_back").version(previous.version()).message(message),
                 );
+                line.ledger.rolled_back("crash_loop");
                 true
             }
             Ok(None) => false,

@@ -113,6 +113,12 @@ fn text(status: &Status) -> Vec<String> {
     if let Some(why) = &status.supervisor {
         row("supervisor", format!("NOT REPLACED: {} [{}]", why.message, why.code));
     }
+    if let Some(metrics) = &status.metrics {
+        match &metrics.trouble {
+            None => row("metrics", metrics.address.clone()),
+            Some(why) => row("metrics", format!("NOT SERVED: {} [{}]", why.message, why.code)),
+        }
+    }
     if let Some(why) = &status.configuration {
         row("configuration", format!("NOT APPLIED: {} [{}]", why.message, why.code));
     }

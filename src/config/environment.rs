@@ -12,7 +12,7 @@ use super::value::Given;
 pub const FILE: &str = "FETCHD_CONFIG";
 
 /// Variables that belong to the process protocol or to one command, not to the configuration.
-pub const PROTOCOL: [&str; 15] = [
+pub const PROTOCOL: [&str; 16] = [
     "FETCHD_PROTO",
     "FETCHD_ROLE",
     "FETCHD_GENERATION",
@@ -26,6 +26,7 @@ pub const PROTOCOL: [&str; 15] = [
     "FETCHD_STATE_FD",
     "FETCHD_RESUME_FAILED",
     "FETCHD_RESUME_WHY",
+    "FETCHD_RESUME_COUNTS",
     "FETCHD_KEY_PASSWORD",
     "FETCHD_FLEET_STORE",
 ];

@@ -12,6 +12,7 @@ mod fleet;
 #[cfg(all(debug_assertions, feature = "cli", feature = "http"))]
 pub(crate) mod fuzz;
 mod listen;
+mod metrics;
 mod opened;
 pub mod reference;
 mod release;
@@ -32,6 +33,7 @@ pub use environment::{FILE as FILE_VARIABLE, PROTOCOL as PROTOCOL_VARIABLES};
 pub use error::{ConfigError, Position};
 pub use fleet::{Fleet, Pin};
 pub use listen::{Address, BadListen, Listen};
+pub use metrics::Metrics;
 pub use opened::{fetcher, key_set, rollout_keys, trusted_keys};
 pub use release::{KeyRef, Policy, Signature, Source, Trust, floor, keys, provisioned};
 pub use restart::{Driver, Restart};
@@ -71,6 +73,8 @@ pub struct Config {
     pub serve: Serve,
     /// The worker process.
     pub worker: Worker,
+    /// Where this host is measured; `None`: nowhere.
+    pub metrics: Option<Metrics>,
 }
 
 /// The program to keep running.
@@ -247,6 +251,7 @@ impl Config {
             },
             verify,
             install: Install { layout, best_effort: settings.text("metadata") == Some("best-effort") },
+            metrics: metrics::metrics(settings)?,
             serve: serve::serve(settings)?,
             worker: Worker {
                 hardening: match settings.text("worker.hardening") {

@@ -124,11 +124,13 @@ pub enum Group {
     Worker,
     /// Logs.
     Logging,
+    /// Metrics and health.
+    Metrics,
 }
 
 impl Group {
     /// All of them, in the order of the reference.
-    pub const ALL: [Group; 11] = [
+    pub const ALL: [Group; 12] = [
         Group::Service,
         Group::Source,
         Group::Trust,
@@ -140,6 +142,7 @@ impl Group {
         Group::Handoff,
         Group::Worker,
         Group::Logging,
+        Group::Metrics,
     ];
 
     /// The heading.
@@ -156,6 +159,7 @@ impl Group {
             Group::Handoff => "Handoff",
             Group::Worker => "Worker",
             Group::Logging => "Logging",
+            Group::Metrics => "Metrics",
         }
     }
 }

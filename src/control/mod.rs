@@ -98,6 +98,19 @@ pub struct Status {
     /// Why the supervisor inside a program is not the release that serves; `None`: it is, or nobody has tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supervisor: Option<Reported>,
+    /// Where metrics are served; `None`: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<MetricsShown>,
+}
+
+/// Where metrics are served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MetricsShown {
+    /// The address, with the port that the kernel chose; as it is configured as long as it cannot be had.
+    pub address: String,
+    /// Why nobody is served there yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Reported>,
 }
 
 /// Where the control socket of the service with this state directory is.

@@ -7,6 +7,7 @@ pub(crate) mod lines;
 mod machinery;
 #[cfg(feature = "fleet")]
 mod membership;
+mod metrics;
 mod prepared;
 pub(crate) mod probe;
 pub mod replace;
@@ -26,7 +27,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
-use crate::agent::{Agent, Inbox, Message, Observed, Observer, Post, Schedule, Shown, Wanted};
+use crate::agent::{Agent, Entered, Inbox, Ledger, Message, Observed, Observer, Post, Schedule, Shown, Wanted};
 use crate::clock::Timestamp;
 use crate::config::{Config, Restart};
 use crate::control::{self, Backend, Server, Wish};
@@ -42,6 +43,7 @@ pub(crate) use embedded::is_this_program;
 pub use embedded::{Embedded, Outfit, Restarts};
 use init::Strangers;
 use machinery::{Machinery, machinery};
+use metrics::{Endpoint, Facts};
 pub use prepared::Prepared;
 use prepared::control_socket;
 use replace::{Becomes, Replacement};
@@ -147,9 +149,10 @@ fn backend(
     (post, shown): (Post, Shown),
     (wishes, waker): (Sender<Wish>, Waker),
     (trouble, stays): (&Trouble, &Trouble),
+    metrics: &metrics::Shown,
 ) -> Backend {
     let (product, service, agent) = (config.place.product.clone(), Arc::clone(service), shown.clone());
-    let (trouble, stays) = (Arc::clone(trouble), Arc::clone(stays));
+    let (trouble, stays, metrics) = (Arc::clone(trouble), Arc::clone(stays), Arc::clone(metrics));
     let status = move || control::Status {
         schema: control::SCHEMA,
         product: product.clone(),
@@ -160,6 +163,7 @@ fn backend(
         updates: agent.read(),
         configuration: trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         supervisor: stays.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        metrics: metrics.lock().unwrap_or_else(PoisonError::into_inner).clone(),
     };
     let wish = move |wish| {
         let wished = wishes.send(wish).is_ok();
@@ -187,6 +191,7 @@ struct Parts {
     began: Instant,
     observer: Option<Observer>,
     restarts: Restarts,
+    ledger: Ledger,
 }
 
 /// The main thread.
@@ -227,13 +232,15 @@ struct Daemon {
     sourced: bool,
     /// When it gives back what it does not need while it is idle.
     rest: Rest,
+    metrics: Endpoint,
+    ledger: Ledger,
 }
 
 impl Daemon {
     /// Puts the parts together, and starts the agent.
     fn of(config: &Config, parts: Parts, itself: Option<(Itself, Option<String>)>) -> Result<Daemon, Reported> {
         let Parts { signals, supervisor, machinery, driver, stop, started, at_path, .. } = parts;
-        let Parts { shown, began, observer, restarts, .. } = parts;
+        let Parts { shown, began, observer, restarts, ledger, .. } = parts;
         let pipe = |e: io::Error| start_failure("start.pipe", &e);
         let (bell, writer) = io::pipe().map_err(pipe)?;
         rustix::io::ioctl_fionbio(&bell, true).map_err(|e| pipe(e.into()))?;
@@ -259,6 +266,7 @@ impl Daemon {
             (None, Restarts::ByOthers) => Box::new(FilesOnly::new(supervise, at_path)),
             (None, _) => supervise,
         };
+        let driver = Box::new(Entered::new(driver, ledger.clone()));
         let driver: Box<dyn RestartDriver> = match &observer {
             Some(observer) => Box::new(Observed::new(driver, observer.clone())),
             None => driver,
@@ -274,11 +282,13 @@ impl Daemon {
             program: config.program.path.clone(),
             started,
             observer: Some(rest::wakes_after_passes(observer, waker.clone())),
+            ledger: ledger.clone(),
         });
         let service = Arc::new(Mutex::new(supervisor.status()));
         let (trouble, stays) = (Trouble::default(), Trouble::default());
-        let shown = (post.clone(), shown);
-        let backend = backend(config, began, &service, shown, (wish, waker.clone()), (&trouble, &stays));
+        let (shown, measured) = ((post.clone(), shown), metrics::Shown::default());
+        let troubles = (&trouble, &stays);
+        let backend = backend(config, began, &service, shown, (wish, waker.clone()), troubles, &measured);
         let (itself, text) = itself.map_or((None, None), |(itself, text)| (Some(itself), text));
         let program = match &itself {
             Some(Itself { becomes: Becomes::OwnPath, .. }) => {
@@ -317,6 +327,8 @@ impl Daemon {
             trouble,
             stays,
             rest: Rest::after_start(Instant::now()),
+            metrics: Endpoint::open(config.metrics.as_ref(), measured),
+            ledger,
         };
         daemon.agent.start(agent);
         if daemon.agent.is_kept() {
@@ -357,7 +369,7 @@ impl Daemon {
             let replacement = self.replacement.as_ref().map(Replacement::next);
             self.rest.turn(Instant::now());
             let until = [self.supervisor.deadline(), ping, self.reap_at, replacement, self.rest.at()];
-            self.wait(until.into_iter().flatten().min());
+            self.wait(until.into_iter().chain([self.metrics.deadline()]).flatten().min());
             let mut rung = [0; 64];
             while matches!(self.bell.read(&mut rung), Ok(1..)) {
                 self.rest.busy(Instant::now());
@@ -376,6 +388,15 @@ impl Daemon {
             if let Some(control) = &self.control
                 && control.accept(&self.backend)
             {
+                self.rest.busy(Instant::now());
+            }
+            let facts = Facts {
+                supervisor: &self.supervisor,
+                backend: &self.backend,
+                ledger: &self.ledger,
+                sourced: self.sourced,
+            };
+            if self.metrics.turn(&facts) {
                 self.rest.busy(Instant::now());
             }
         }
@@ -419,6 +440,7 @@ impl Daemon {
 
     fn tell_agent(&mut self) {
         for news in self.supervisor.take_news() {
+            metrics::count(&self.ledger, &news);
             match news {
                 News::Serving { .. } => {}
                 News::Crashed { generation, status, .. } => {
@@ -443,8 +465,8 @@ impl Daemon {
         wanted.push(self.bell.as_fd());
         wanted.extend(self.control.as_ref().map(Server::as_fd));
         wanted.extend(self.replacement.as_ref().and_then(Replacement::descriptor));
-        let mut polled: Vec<PollFd<'_>> =
-            wanted.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+        let wanted = wanted.into_iter().map(|fd| (fd, PollFlags::IN)).chain(self.metrics.awaits());
+        let mut polled: Vec<PollFd<'_>> = wanted.map(|(fd, flags)| PollFd::from_borrowed_fd(fd, flags)).collect();
         let timeout = until.map(|until| {
             // Rounded up: a poll that ends a moment early would only be repeated.
             let left = until.saturating_duration_since(Instant::now()) + Duration::from_micros(500);

@@ -11,7 +11,7 @@ use super::embedded::{Embedded, Restarts};
 use super::machinery::{Machinery, machinery};
 use super::signals::Signals;
 use super::{Daemon, Itself, Parts, setup, start_failure};
-use crate::agent::{Observer, Shown, Wanted};
+use crate::agent::{Ledger, Observer, Shown, Wanted};
 use crate::clock::Timestamp;
 use crate::config::{Config, Restart};
 use crate::control::{self, Server};
@@ -128,6 +128,7 @@ impl Prepared {
             began: Instant::now(),
             observer: self.observer,
             restarts: self.restarts,
+            ledger: Ledger::default(),
         };
         let mut daemon = Daemon::of(&config, parts, itself)?;
         daemon.control = control;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{floor, probe};
-use crate::agent::{Installing, Line, Rhythm, Wanted};
+use crate::agent::{Installing, Ledger, Line, Rhythm, Wanted};
 use crate::config::{self, Address, Config, ConfigError, Effective, Listen, OnDeath, Probe, Signature};
 use crate::failure::Reported;
 use crate::fetch::{self, Worker};
@@ -144,6 +144,7 @@ pub fn line(
                 running: None,
                 unfinished: None,
                 installing,
+                ledger: Ledger::default(),
                 #[cfg(feature = "fleet")]
                 fleet: None,
             };
@@ -250,17 +251,17 @@ pub fn options(config: &Config) -> Result<Options, Reported> {
 /// The sockets, each with a name.
 pub fn listens(config: &Config) -> Vec<supervise::Listen> {
     let named = named(&config.place.product, &config.serve.listen).into_iter();
-    named
-        .map(|(name, address)| supervise::Listen {
-            name,
-            address: match address {
-                Address::Any(port) => supervise::Address::TcpAny(*port),
-                Address::Tcp(address) => supervise::Address::Tcp(*address),
-                Address::Unix(path) => supervise::Address::Unix(path.clone()),
-                Address::Udp(address) => supervise::Address::Udp(*address),
-            },
-        })
-        .collect()
+    named.map(|(name, at)| supervise::Listen { name, address: address(at) }).collect()
+}
+
+/// An address as it is bound.
+pub(super) fn address(address: &Address) -> supervise::Address {
+    match address {
+        Address::Any(port) => supervise::Address::TcpAny(*port),
+        Address::Tcp(address) => supervise::Address::Tcp(*address),
+        Address::Unix(path) => supervise::Address::Unix(path.clone()),
+        Address::Udp(address) => supervise::Address::Udp(*address),
+    }
 }
 
 /// The addresses with their names; those without one are called after the product.

@@ -16,7 +16,8 @@ use super::service::warn_unsigned;
 use super::settings::{Settings, no_source, settings_methods};
 use super::source_check;
 use crate::agent::{
-    Agent, AgentStatus, Answer, Ask, Inbox, Message, Observed, Observer, Post, Reply, Schedule, Shown, UpdateEvent,
+    Agent, AgentStatus, Answer, Ask, Inbox, Ledger, Message, Observed, Observer, Post, Reply, Schedule, Shown,
+    UpdateEvent,
 };
 use crate::clock::Timestamp;
 use crate::config::Config;
@@ -154,6 +155,7 @@ impl Updater {
             program: config.program.path,
             started,
             observer: Some(observer),
+            ledger: Ledger::default(),
         };
         let thread = std::thread::Builder::new().name("fetchd-updater".to_owned());
         let agent = thread.spawn(move || drop(agent.run())).map_err(|e| start_failure(&e))?;

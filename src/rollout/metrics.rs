@@ -1,12 +1,10 @@
 //! A view as metrics, in Prometheus's text format.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::view::{Standing, View, Word};
-
-/// The content type of [`text`].
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub use crate::exposition::CONTENT_TYPE;
+use crate::exposition::{Kind, Text};
 
 /// A metric: its name and what it says. All of them are gauges.
 #[derive(Debug, Clone, Copy)]
@@ -48,26 +46,24 @@ pub const METRICS: [Metric; 19] = [
 
 /// The text of a view that was seen `age` ago.
 pub fn text(view: &View, age: Duration) -> String {
-    METRICS.iter().map(|metric| of(metric, view, age)).collect()
+    let mut text = Text::new(&[("product", &view.product), ("channel", &view.channel)]);
+    METRICS.iter().for_each(|metric| write(&mut text, metric, view, age));
+    text.finish()
 }
 
-fn of(metric: &Metric, view: &View, age: Duration) -> String {
+fn write(text: &mut Text, metric: &Metric, view: &View, age: Duration) {
     let samples = match metric.name {
         "fetchd_fleet_view_age_seconds" => vec![(Vec::new(), age.as_secs().to_string())],
         name => samples(name, view),
     };
     if samples.is_empty() {
-        return String::new();
+        return;
     }
-    let name = metric.name;
-    let mut text = format!("# HELP {name} {}\n# TYPE {name} gauge\n", metric.help);
+    text.family(metric.name, Kind::Gauge, metric.help);
     for (values, value) in samples {
-        let own = metric.labels.iter().copied().zip(values);
-        let all = [("product", view.product.clone()), ("channel", view.channel.clone())].into_iter().chain(own);
-        let labels: Vec<String> = all.map(|(label, value)| format!("{label}=\"{}\"", escaped(&value))).collect();
-        let _ = writeln!(text, "{name}{{{}}} {value}", labels.join(","));
+        let labels: Vec<(&str, &str)> = metric.labels.iter().copied().zip(values.iter().map(String::as_str)).collect();
+        text.sample(&labels, value);
     }
-    text
 }
 
 /// The values of the labels, and the value.
@@ -134,11 +130,6 @@ fn steps(name: &str, view: &View) -> Vec<Sample> {
         }
     }
     samples
-}
-
-/// A label's value as the format wants it.
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 
 #[cfg(test)]

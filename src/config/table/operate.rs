@@ -87,7 +87,7 @@ pub(super) const ROWS: &[Setting] = &[
     },
 ];
 
-/// Worker and logging, which come last.
+/// Worker, logging and metrics, which come last.
 pub(super) const REST: &[Setting] = &[
     Setting {
         key: "worker.hardening",
@@ -152,6 +152,30 @@ pub(super) const REST: &[Setting] = &[
         doc: "The least important events that are logged",
         group: Group::Logging,
         scope: Scope::All,
+        ..BASE
+    },
+    Setting {
+        key: "metrics",
+        default: Preset::Value("off"),
+        value_name: "ADDRESS",
+        example: "127.0.0.1:9464",
+        doc: "Where Prometheus finds `/metrics`, and a probe `/healthz`: an address or a unix socket of this machine",
+        long: "Such as `127.0.0.1:9464` or `unix:/run/web/metrics.sock`. There is no password and no TLS: an address that \
+               other machines reach is refused, unless `metrics_anyway` insists. An address that somebody else has is tried \
+               again until it is free; the service does not wait for it.",
+        group: Group::Metrics,
+        scope: Scope::Run,
+        ..BASE
+    },
+    Setting {
+        key: "metrics_anyway",
+        kind: Kind::Bool,
+        default: Preset::Value("false"),
+        value_name: "BOOL",
+        doc: "Whether `metrics` may be an address that other machines reach",
+        long: "Whoever reaches it reads which release runs and why others were refused, and can change nothing.",
+        group: Group::Metrics,
+        scope: Scope::Run,
         ..BASE
     },
 ];

@@ -11,6 +11,7 @@ use rustix::process::{Resource, Signal};
 
 use super::state::State;
 use super::{CHECK, Next, ReplaceError, WORD, environment};
+use crate::agent::Counts;
 use crate::spawn::{Child, Exited, Spawn, SpawnStep};
 
 /// A program that has been asked.
@@ -33,7 +34,7 @@ impl Check {
         let (executed, opened) = next.passed(PROGRAM)?;
         let mut spawn = Spawn::new(executed, []);
         spawn.argv = std::env::args_os().collect();
-        spawn.env = environment(CHECK, STATE, "asked");
+        spawn.env = environment(CHECK, STATE, "asked", &Counts::default());
         spawn.fds = vec![
             (state.write()?, STATE),
             (stdout.try_clone().map_err(failed)?, 1),

@@ -39,7 +39,7 @@ pub(super) use state::Service;
 use state::{SCHEMA, State, Updates};
 
 use super::Daemon;
-use crate::agent::{Agent, Answer, Message};
+use crate::agent::{Agent, Answer, Counts, Message};
 use crate::clock::Steady;
 use crate::config::Config;
 use crate::control;
@@ -256,7 +256,8 @@ impl Daemon {
         let state = self.state(&mut keep, replacement, number, Some(agent))?;
         let memory = state.write()?;
         let at = keep.add(memory.as_fd());
-        let (argv, env) = (std::env::args_os().collect(), environment(RESUME, at, replacement.why.word()));
+        let argv = std::env::args_os().collect();
+        let env = environment(RESUME, at, replacement.why.word(), &self.ledger.read());
         self.supervisor.reloading("fetchd replaces itself");
         let source = Successor { program, argv, env, keep }.take_over();
         Err(ReplaceError::Exec { program: next.path().to_owned(), source })
@@ -357,14 +358,24 @@ pub(super) fn own_path() -> io::Result<PathBuf> {
     found.map_or_else(std::env::current_exe, Ok)
 }
 
-/// The environment of the next program, in `role`, with the state at descriptor `state`, and `why`.
-fn environment(role: &str, state: RawFd, why: &str) -> Vec<(OsString, OsString)> {
-    let ours = |name: &OsString| [ROLE, STATE_FD, RESUME_FAILED, RESUME_WHY].iter().any(|own| name == own);
+/// The environment of the next program, in `role`, with the state at descriptor `state`, `why`, and what was counted.
+fn environment(role: &str, state: RawFd, why: &str, counts: &Counts) -> Vec<(OsString, OsString)> {
+    let ours =
+        |name: &OsString| [ROLE, STATE_FD, RESUME_FAILED, RESUME_WHY, RESUME_COUNTS].iter().any(|own| name == own);
     let mut env: Vec<_> = std::env::vars_os().filter(|(name, _)| !ours(name)).collect();
     env.push((ROLE.into(), role.into()));
     env.push((STATE_FD.into(), state.to_string().into()));
     env.push((RESUME_WHY.into(), why.into()));
+    if *counts != Counts::default() {
+        env.push((RESUME_COUNTS.into(), serde_json::to_string(counts).unwrap_or_default().into()));
+    }
     env
+}
+
+/// What the program before this one has counted. It is for people: what cannot be read begins again at 0.
+fn counts_of_before() -> Counts {
+    let counts = std::env::var(RESUME_COUNTS).ok();
+    counts.and_then(|counts| serde_json::from_str(&counts).ok()).unwrap_or_default()
 }
 
 const ROLE: &str = "FETCHD_ROLE";
@@ -375,6 +386,9 @@ const RESUME_FAILED: &str = "FETCHD_RESUME_FAILED";
 /// Says why, beside the state: whether the next program or the old one again has to speak of a release or of the
 /// configuration.
 const RESUME_WHY: &str = "FETCHD_RESUME_WHY";
+
+/// What the program before this one has counted, as JSON; beside the state, which is of one layout alone.
+const RESUME_COUNTS: &str = "FETCHD_RESUME_COUNTS";
 
 /// The role in which `fetchd run` says whether it could go on.
 pub const CHECK: &str = "supervisor-check";

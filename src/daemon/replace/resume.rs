@@ -14,7 +14,7 @@ use super::{
     Becomes, RELEASE, RESUME, RESUME_FAILED, RESUME_WHY, ReplaceError, STATE_FD, WORD, environment, service_of, tell,
     tell_done,
 };
-use crate::agent::{Message, Shown};
+use crate::agent::{Ledger, Message, Shown};
 use crate::clock::Timestamp;
 use crate::config::{Config, Restart};
 use crate::control::{self, Server};
@@ -123,6 +123,7 @@ fn go_on(
         began,
         observer,
         restarts,
+        ledger: Ledger::of(super::counts_of_before()),
     };
     let mut daemon = Daemon::of(&config, parts, Some((itself, text)))?;
     daemon.program = state.program.clone();
@@ -196,7 +197,7 @@ impl Handed {
     }
 
     fn fall_back(&self, why: Reported) -> Reported {
-        let mut env = environment(RESUME, self.memory, &why_of_this());
+        let mut env = environment(RESUME, self.memory, &why_of_this(), &super::counts_of_before());
         env.push((RESUME_FAILED.into(), serde_json::to_string(&why).unwrap_or_default().into()));
         let mut keep = self.held.keep();
         keep.append(self.text.keep());

@@ -95,6 +95,7 @@ impl Supervisor {
             start: None,
             watch: None,
             resumed: None,
+            failed_watch: None,
             crashes: Crashes::resume(options.crash, &carried.crashes),
             confirmed: carried.confirmed,
             returned_to: None,

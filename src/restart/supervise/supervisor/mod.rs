@@ -52,6 +52,8 @@ pub struct Supervisor {
     watch: Option<Watch>,
     /// The generation that accepts again since the watch failed, until the agent has been told.
     resumed: Option<u64>,
+    /// The generation that failed its watch last.
+    failed_watch: Option<u64>,
     crashes: Crashes,
     /// What was confirmed last, and until when its crashes count as a loop.
     confirmed: Option<Sha256>,
@@ -109,6 +111,7 @@ impl Supervisor {
             start: None,
             watch: None,
             resumed: None,
+            failed_watch: None,
             confirmed: None,
             returned_to: None,
             probation_until: Instant::now(),
@@ -276,6 +279,11 @@ impl Supervisor {
     pub fn proven(&self) -> Option<&Launch> {
         let holds = |launch: &&Launch| launch.sha256 == self.confirmed || launch.sha256 == self.returned_to;
         self.current().filter(|launch| launch.sha256.is_some()).filter(holds)
+    }
+
+    /// The number of the generation that serves, and whether it has failed its watch: then another is on its way.
+    pub fn serves(&self) -> Option<(u64, bool)> {
+        self.serving().map(|generation| (generation.number, self.failed_watch == Some(generation.number)))
     }
 
     fn serving(&self) -> Option<&Generation> {

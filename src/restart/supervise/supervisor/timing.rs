@@ -114,6 +114,9 @@ impl Supervisor {
         if let Some(generation) = watched {
             watch.turn(now, generation.pid());
         }
+        if watch.has_failed() {
+            self.failed_watch = Some(watch.number);
+        }
         if watch.has_failed() && self.resumed.is_none() {
             // At once, not when the agent has put the previous binary back on disk.
             self.resumed = self.resume_paused(now);
