@@ -42,6 +42,7 @@ pub(super) fn control() -> Vec<Seed> {
     };
     let status = Status {
         configuration: None,
+        metrics: None,
         supervisor: None,
         schema: SCHEMA,
         product: "web".to_owned(),
