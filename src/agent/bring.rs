@@ -77,7 +77,7 @@ impl NoDelta {
 pub(super) enum Made {
     #[cfg_attr(not(feature = "deltas"), expect(dead_code, reason = "nothing makes one"))]
     /// The binary, with the format and the size of the delta.
-    Of(Candidate, &'static str, u64),
+    Of(Box<Candidate>, &'static str, u64),
     /// Nothing, for this reason.
     Not(String),
 }
@@ -108,7 +108,7 @@ impl Line {
     ) -> Result<Verified, PassFailure> {
         self.install.preflight(&chosen, self.wanted.limits.reserve)?;
         let (candidate, by, bytes, no_delta) = match self.by_delta(offered, &chosen, attend)? {
-            Made::Of(candidate, by, bytes) => (candidate, by, bytes, None),
+            Made::Of(candidate, by, bytes) => (*candidate, by, bytes, None),
             Made::Not(why) => {
                 let (candidate, bytes) = self.in_full(offered, chosen.clone(), attend)?;
                 (candidate, "full", bytes, Some(why))

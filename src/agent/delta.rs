@@ -64,7 +64,7 @@ impl Line {
         let mut why = Made::from(none);
         for delta in fitting {
             match self.remake(offered, chosen, &old, &delta, attend) {
-                Ok(candidate) => return Ok(Made::Of(candidate, delta.format.name(), delta.size)),
+                Ok(candidate) => return Ok(Made::Of(Box::new(candidate), delta.format.name(), delta.size)),
                 Err(failure) if failure.was_interrupted() => return Err(failure),
                 Err(failure) => {
                     self.went_bad(chosen, &delta, &failure);

@@ -91,8 +91,10 @@ impl Line {
         let offered = match self.wanted.poll(&mut *self.worker, since, attend)? {
             Found::Offer(offered) => offered,
             Found::Same(revision) => return self.nothing_new(Some(revision)),
-            Found::Nothing(Outcome::Unchanged) => return self.nothing_new(None),
-            Found::Nothing(outcome) => return Ok(outcome),
+            Found::Nothing(outcome) => match *outcome {
+                Outcome::Unchanged => return self.nothing_new(None),
+                outcome => return Ok(outcome),
+            },
         };
         if let Some(held) = self.follow_keys(&offered, now, attend)? {
             return Ok(Outcome::Held(held.into()));

@@ -54,7 +54,7 @@ pub(super) enum Found {
     /// What was seen last time, which has another revision now.
     Same(Revision),
     /// Nothing, and that ends the pass.
-    Nothing(Outcome),
+    Nothing(Box<Outcome>),
 }
 
 /// The binary that serves.
@@ -102,7 +102,7 @@ impl Wanted {
         let offered = match self.poll(worker, None, attend)? {
             Found::Offer(offered) => offered,
             Found::Same(_) => return Ok(Outcome::Unchanged),
-            Found::Nothing(outcome) => return Ok(outcome),
+            Found::Nothing(outcome) => return Ok(*outcome),
         };
         let asking = Asking { worker: &mut *worker, attend: &mut *attend };
         if let Some(held) = self.follow(&offered.release, record, now, asking, |_, _| Ok(()))? {
@@ -143,10 +143,10 @@ impl Wanted {
         };
         let job = PollJob { source: self.source.clone(), since, want, meant, limits: self.limits.clone() };
         Ok(match worker.poll(&job, attend)? {
-            PollReply::Unchanged => Found::Nothing(Outcome::Unchanged),
+            PollReply::Unchanged => Found::Nothing(Box::new(Outcome::Unchanged)),
             PollReply::Renewed(revision) => Found::Same(revision),
             PollReply::Offers(offered) => Found::Offer(Box::new(offered)),
-            PollReply::NotReady(lacks) => Found::Nothing(Outcome::NotReady(not_ready(&lacks))),
+            PollReply::NotReady(lacks) => Found::Nothing(Box::new(Outcome::NotReady(not_ready(&lacks)))),
         })
     }
 
