@@ -40,7 +40,7 @@ impl ByWord {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Counts {
-    /// Passes, by [`result_word`] of how they ended.
+    /// Passes, by the word for how they ended.
     pub passes: ByWord,
     /// Passes that took nothing for a reason, by the word of their end and the stable code of the reason.
     pub reasons: BTreeMap<String, ByWord>,
