@@ -150,7 +150,9 @@ fn a_stream_has_its_length_and_no_other() {
             decode(Stream::Literals, &coded, bytes.len() - 1, 100).unwrap_err();
             let more = [&coded[..], &[0]].concat();
             decode(Stream::Literals, &more, bytes.len(), 100).unwrap_err();
-            let mut early = Decoder::new(Stream::Literals, &coded, bytes.len() as u64, &Limits::default()).unwrap();
+        }
+        for coded in by_each(Stream::References, &bytes) {
+            let mut early = Decoder::new(Stream::References, &coded, bytes.len() as u64, &Limits::default()).unwrap();
             early.read(&mut vec![0; bytes.len() - 1]).unwrap();
             assert_eq!(early.finish(), Err(ApplyError::Damaged("a stream is longer than what it is for")));
         }
