@@ -12,7 +12,7 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use fetchd::demo::{Trailer, trailer};
@@ -38,9 +38,10 @@ pub(crate) fn main() {
     let (mut ours, mut peers, mut size) = (Vec::new(), Vec::new(), 0);
     for round in 1..=rounds {
         let version = format!("1.0.{round}");
-        let new = staged.path().join("new");
+        let new = staged.path().join(&version);
         trailer::append(&fetchd(), &new, &Trailer::version(&version)).unwrap();
         let program = fs::read(&new).unwrap();
+        fs::remove_file(&new).unwrap();
         size = program.len() as u64;
         site.publisher().publish(&version, &program).unwrap();
         ours.push(applied(&site));
@@ -69,7 +70,10 @@ fn row(name: &str, times: &mut [Duration]) {
 
 /// How long one pass takes that installs what there is.
 fn applied(site: &Site) -> Duration {
-    let mut apply = site.command("apply", &[]);
+    // The new program is a role of fetchd, and says its own version in that role.
+    let mut apply = site.command("apply", &["--smoke-args", "demo-service --version"]);
+    // Of a failure somebody wants to read more than its code.
+    apply.stderr(Stdio::inherit());
     let begun = Instant::now();
     let status = apply.status().unwrap();
     let time = begun.elapsed();

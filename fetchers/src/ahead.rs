@@ -1,5 +1,6 @@
 //! Parts that arrive before their turn, and what becomes of them when a download is interrupted.
 
+#[cfg(any(feature = "http", feature = "s3"))]
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
