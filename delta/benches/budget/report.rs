@@ -84,7 +84,9 @@ pub(crate) fn above_budget(seen: &[Seen<'_>], tolerance: &Tolerance) -> Vec<Stri
 pub(crate) fn print_goals(seen: &[Seen<'_>]) {
     let fxd = Contestant::Fxd1;
     println!("\n| goal | measured |\n|---|---|");
-    println!("| median of fxd-1 ≤ 9 % of the full download | {} |", percent(median(shares(&complete(seen), fxd))));
+    // Of all pairs that were measured, whether the others were or not: nothing is compared with them here.
+    let all: Vec<f64> = seen.iter().filter_map(|(_, row)| row.share(fxd)).collect();
+    println!("| median of fxd-1 ≤ 9 % of the full download, {} pairs | {} |", all.len(), percent(median(all)));
     for (pair, row) in seen.iter().filter(|(pair, _)| pair.language != "Rust") {
         println!("| {} ≤ 2 % | {} |", pair.name(), percent(row.share(fxd)));
     }
