@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use fetchd_fetchers::conformance::scripted::{Request, ScriptedOrigin, Serve, Step};
-use fetchd_fetchers::{Ahead, Fetcher, Kind, Release, Retry, Start};
+use fetchd_fetchers::{Fetcher, Kind, Release, Retry, Start};
 use futures_util::StreamExt;
 
 use crate::support::{body, bytes, name, offered, pattern, read, read_up_to_error, run, unsigned};
+
+mod ahead;
 
 const APP: &str = "/releases/web/app";
 const PART: usize = 64 * 1024;
@@ -76,47 +77,6 @@ fn a_first_part_that_comes_late_does_not_change_the_order() {
         assert!(bytes(&*fetcher, &release).await.unwrap() == app);
     });
     assert_eq!(ranges(&origin), every_range());
-}
-
-#[test]
-fn what_is_there_already_is_not_asked_for() {
-    for (origin, fetcher, app) in [one_by_one(), side_by_side()] {
-        run(async {
-            let release = polled(&origin, &*fetcher).await;
-            let validator = body(&*fetcher, &release, &Start::default()).await.unwrap().validator;
-            origin.clear_requests();
-            let piece = |first: usize, end: usize| (first as u64, Bytes::copy_from_slice(&app[first..end]));
-            let kept = vec![piece(PART - 1000, PART), piece(2 * PART - 5, 3 * PART), piece(SIZE - 10, SIZE)];
-            let start = Start { byte: 100, validator };
-            let ahead = Ahead { kept, keeper: None };
-            let body = fetcher.open_ahead(&release, &name("app"), &start, ahead).await.unwrap();
-            assert!(read(body).await.unwrap() == app[100..]);
-        });
-        let asked = [
-            (100, PART - 1000),
-            (PART, 2 * PART - 1000),
-            (2 * PART - 1000, 2 * PART - 5),
-            (3 * PART, 4 * PART - 5),
-            (4 * PART - 5, 5 * PART - 5),
-            (5 * PART - 5, SIZE - 10),
-        ];
-        assert_eq!(ranges(&origin), asked.map(|(first, end)| format!("bytes={first}-{}", end - 1)));
-    }
-}
-
-#[test]
-fn what_is_there_already_of_another_object_is_not_used() {
-    let (origin, fetcher, app) = side_by_side();
-    run(async {
-        let release = polled(&origin, &*fetcher).await;
-        let validator = body(&*fetcher, &release, &Start::default()).await.unwrap().validator;
-        origin.script(APP, vec![Step::Status(412)]);
-        let ahead = Ahead { kept: vec![(PART as u64, Bytes::from(vec![7; PART]))], keeper: None };
-        let start = Start { byte: 100, validator };
-        let body = fetcher.open_ahead(&release, &name("app"), &start, ahead).await.unwrap();
-        assert_eq!(body.start, 0);
-        assert!(read(body).await.unwrap() == app);
-    });
 }
 
 #[test]
