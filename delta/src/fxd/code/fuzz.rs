@@ -3,22 +3,11 @@
 use super::{Decoder, Known, Stream, encode, memory};
 use crate::{ApplyError, Limits};
 
-const KINDS: [Stream; 8] = [
-    Stream::Control,
-    Stream::Literals,
-    Stream::Gaps,
-    Stream::Residuals,
-    Stream::References,
-    Stream::Changes,
-    Stream::Words,
-    Stream::Targets,
-];
-
 /// The kind, the length in two bytes, and a coded stream: it is read alike in one piece and byte by byte, and what
 /// can be read can be coded and read again.
 pub fn stream(data: &[u8]) -> bool {
     let Some((&[kind, low, high], coded)) = data.split_first_chunk() else { return false };
-    let kind = KINDS[usize::from(kind) % KINDS.len()];
+    let kind = Stream::ALL[usize::from(kind) % Stream::ALL.len()];
     let length = u16::from_le_bytes([low, high]).into();
     let whole = read(kind, coded, length, usize::MAX);
     // Why a damaged frame is refused is told by zstd, which sees the damage later where it is given less room.

@@ -37,6 +37,19 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
+    /// In the order in which the corpus of the fuzzer numbers them.
+    #[cfg(any(test, debug_assertions))]
+    const ALL: [Stream; 8] = [
+        Stream::Control,
+        Stream::Literals,
+        Stream::Gaps,
+        Stream::Residuals,
+        Stream::References,
+        Stream::Changes,
+        Stream::Words,
+        Stream::Targets,
+    ];
+
     /// Whether it holds bytes of the new file, which are read where they belong: by [`Decoder::fill`].
     fn is_new(self) -> bool {
         matches!(self, Stream::Literals | Stream::Words)

@@ -23,17 +23,6 @@ fn streams() -> Vec<Vec<u8>> {
     vec![vec![], vec![0], vec![255; 3], noise, words, text, vec![0; 2000]]
 }
 
-const KINDS: [Stream; 8] = [
-    Stream::Control,
-    Stream::Literals,
-    Stream::Gaps,
-    Stream::Residuals,
-    Stream::References,
-    Stream::Changes,
-    Stream::Words,
-    Stream::Targets,
-];
-
 fn unlimited(kind: Stream, bytes: &[u8]) -> Vec<u8> {
     encode(&[(kind, bytes.to_vec())], &alone(bytes, &whole(bytes)), 3, u64::MAX, |_| Ok(())).unwrap().remove(0)
 }
@@ -77,7 +66,7 @@ fn decode(kind: Stream, coded: &[u8], length: usize, piece: usize) -> Result<Vec
 
 #[test]
 fn what_is_written_is_read_whatever_the_pieces() {
-    for (kind, piece) in KINDS.into_iter().zip([1, 7, 100, 4096, 1 << 20, 1, 7, 100]) {
+    for (kind, piece) in Stream::ALL.into_iter().zip([1, 7, 100, 4096, 1 << 20, 1, 7, 100]) {
         for bytes in streams() {
             for coded in by_each(kind, &bytes) {
                 assert!(decode(kind, &coded, bytes.len(), piece).unwrap() == bytes, "{kind:?}, pieces of {piece}");
@@ -174,7 +163,7 @@ fn damage_is_an_error_or_other_bytes_and_nothing_worse() {
         }
     }
     for noise in streams() {
-        for kind in KINDS {
+        for kind in Stream::ALL {
             let _ = decode(kind, &noise, 300, 64);
         }
     }
@@ -194,7 +183,7 @@ fn what_it_takes_is_said_before_it_is_taken() {
     }
     // Whatever length a stream says, and whatever window.
     for length in [0, 1 << 20, 1 << 31, u64::MAX] {
-        for kind in KINDS {
+        for kind in Stream::ALL {
             assert!(memory(kind, &[Method::Mixed as u8], length).unwrap() < 6 << 20);
         }
     }
@@ -223,7 +212,7 @@ fn what_was_coded_once_is_read_for_good() {
     assert_eq!(rows.len(), 11, "{rows:?}");
     for row in rows {
         let [kind, bytes, coded] = row[..] else { panic!("{row:?}") };
-        let kind = KINDS.into_iter().find(|known| format!("{known:?}").to_lowercase() == kind).unwrap();
+        let kind = Stream::ALL.into_iter().find(|known| format!("{known:?}").to_lowercase() == kind).unwrap();
         let (bytes, coded) = (unhex(bytes), unhex(coded));
         assert_eq!(decode(kind, &coded, bytes.len(), 5).unwrap(), bytes);
         if coded[0] == Method::Mixed as u8 {
