@@ -8,22 +8,44 @@ use std::collections::BTreeMap;
 use libc::c_long;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen as Width, SeccompCmpOp as Is, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, apply_filter,
+    SeccompRule, TargetArch, apply_filter, sock_filter,
 };
 
 /// Refuses what no worker needs; one that unpacks needs no sockets either (`network`).
 pub(super) fn filter(network: bool) -> Result<(), String> {
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|_| "not known on this processor".to_owned())?;
     let refused = refused(network).map_err(|error| error.to_string())?;
-    // Where this one is missing, the C libraries fall back to `clone`, whose flags can be looked at.
-    let unknown = BTreeMap::from([(libc::SYS_clone3, Vec::new())]);
-    for (rules, errno) in [(unknown, libc::ENOSYS), (refused, libc::EPERM)] {
-        let action = SeccompAction::Errno(errno.unsigned_abs());
-        let filter = SeccompFilter::new(both_numberings(rules), SeccompAction::Allow, action, arch);
-        let program: BpfProgram = filter.and_then(TryInto::try_into).map_err(|error| error.to_string())?;
+    let action = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let filter = SeccompFilter::new(refused, SeccompAction::Allow, action, arch);
+    let by_rules: BpfProgram = filter.and_then(TryInto::try_into).map_err(|error| error.to_string())?;
+    // Of two answers the kernel takes the stricter one.
+    for program in [by_number(), by_rules] {
         apply_filter(&program).map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+/// What a call's number alone decides. A list of rules cannot say "all from here on", and each instruction of a filter
+/// costs twice when it is installed: the kernel compiles it, and tries it with every call there is.
+fn by_number() -> BpfProgram {
+    let answer = |errno: i32| libc::SECCOMP_RET_ERRNO | (errno.unsigned_abs() & libc::SECCOMP_RET_DATA);
+    // Where this one is missing, the C libraries fall back to `clone`, whose flags can be looked at.
+    let clone3 = u32::try_from(libc::SYS_clone3).unwrap_or_default();
+    vec![
+        // The number comes first in what a filter sees.
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, X32, 2, 0),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, clone3, 2, 0),
+        step(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0),
+        step(libc::BPF_RET | libc::BPF_K, answer(libc::EPERM), 0, 0),
+        step(libc::BPF_RET | libc::BPF_K, answer(libc::ENOSYS), 0, 0),
+    ]
+}
+
+/// One instruction: `yes` and `no` are how many of the next ones it skips.
+fn step(code: u32, k: u32, yes: u8, no: u8) -> sock_filter {
+    // All codes are below 256.
+    sock_filter { code: code as u16, jt: yes, jf: no, k }
 }
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -65,22 +87,12 @@ fn when(argument: u8, width: Width, is: Is, value: u64) -> Result<SeccompConditi
     SeccompCondition::new(argument, width, is, value)
 }
 
-/// The rules also for the numbers of the x32 interface, which an x86-64 kernel may have.
-fn both_numberings(mut rules: Rules) -> Rules {
-    if cfg!(target_arch = "x86_64") {
-        let again: Vec<_> = rules.iter().map(|(call, rules)| (*call | X32, rules.clone())).collect();
-        rules.extend(again);
-        rules.extend(X32_ONLY.map(|call| (call | X32, Vec::new())));
-    }
-    rules
-}
-
 // The same on every processor that is known here, and of another type in each C library.
 const TIOCSTI: u64 = 0x5412;
 const TIOCLINUX: u64 = 0x541C;
-const X32: i64 = 0x4000_0000;
-/// Calls that have another number there, `execve` and `ptrace` among them.
-const X32_ONLY: std::ops::RangeInclusive<i64> = 512..=547;
+/// Where the numbers of the x32 interface begin, which an x86-64 kernel may have: every call once more, by which rules
+/// about the usual numbers would be gone around. No processor has others there.
+const X32: u32 = 0x4000_0000;
 
 const NEVER: &[c_long] = &[
     // Other programs.
@@ -190,3 +202,47 @@ const NEVER: &[c_long] = &[
     libc::SYS_accept,
     libc::SYS_accept4,
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What `program` answers to the call `number`.
+    fn answered(program: &[sock_filter], number: u32) -> u32 {
+        let (mut at, mut loaded) = (0, None);
+        loop {
+            let sock_filter { code, jt, jf, k } = program[at];
+            at += 1;
+            let skips = |yes| usize::from(if yes { jt } else { jf });
+            match u32::from(code) {
+                code if code == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS => {
+                    assert_eq!(k, 0, "the number's place");
+                    loaded = Some(number);
+                }
+                code if code == libc::BPF_JMP | libc::BPF_JGE => at += skips(loaded.unwrap() >= k),
+                code if code == libc::BPF_JMP | libc::BPF_JEQ => at += skips(loaded.unwrap() == k),
+                code => {
+                    assert_eq!(code, libc::BPF_RET, "an instruction that is known here");
+                    return k;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_number_of_the_other_interface_is_refused_and_threads_are_made_by_the_call_that_is_looked_at() {
+        let refused = libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs();
+        let usual = |call: c_long| u32::try_from(call).unwrap();
+        let calls = [libc::SYS_read, libc::SYS_execve, libc::SYS_clone, libc::SYS_landlock_restrict_self];
+        for call in calls.map(usual) {
+            assert_eq!(answered(&by_number(), call), libc::SECCOMP_RET_ALLOW, "{call}, which rules decide about");
+            assert_eq!(answered(&by_number(), call | X32), refused, "{call} of x32");
+        }
+        // `execve` and `ptrace` of x32, the first and the last number of all.
+        for number in [X32 | 520, X32 | 521, X32, u32::MAX] {
+            assert_eq!(answered(&by_number(), number), refused, "{number:#x}");
+        }
+        let unknown = libc::SECCOMP_RET_ERRNO | libc::ENOSYS.unsigned_abs();
+        assert_eq!(answered(&by_number(), usual(libc::SYS_clone3)), unknown);
+    }
+}
