@@ -125,6 +125,34 @@ fn without_hardening_the_same_attempts_succeed() {
     assert_eq!(stage.fetchd.stop().code(), Some(0));
 }
 
+/// For a processor and for memory: what it does can wait, and requests cannot.
+#[test]
+fn a_worker_gives_way_to_the_service() {
+    let site = Site::new();
+    for hardening in ["auto", "off"] {
+        let stage = Stage::new(&site, "", &["--worker-hardening", hardening, "--worker-stay", "2h"]);
+        let nice = |pid: u32| -> Option<i32> {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // The second field is the command in parentheses, and may hold anything.
+            stat.rsplit_once(") ")?.1.split(' ').nth(16)?.parse().ok()
+        };
+        let mut seen = None;
+        wait_until("a worker can be looked at", || {
+            stage.pass();
+            seen = worker_of(stage.fetchd.pid()).and_then(|worker| {
+                let queue = fs::read_to_string(format!("/proc/{worker}/oom_score_adj")).ok()?;
+                Some((nice(worker)?, queue.trim().to_owned()))
+            });
+            seen.is_some()
+        });
+        let service = stage.fetchd.try_status().unwrap().service.generations[0].pid;
+        let ours = nice(stage.fetchd.pid()).unwrap();
+        assert_eq!(nice(service), Some(ours), "a service is as important as its supervisor");
+        assert_eq!(seen, Some(((ours + 10).min(19), "800".to_owned())), "hardening {hardening}");
+        assert_eq!(stage.fetchd.stop().code(), Some(0));
+    }
+}
+
 #[test]
 fn what_a_kernel_lacks_is_shown_and_logged_once() {
     let site = Site::new();

@@ -12,9 +12,11 @@ use super::Plan;
 const DESCRIPTORS: u64 = 512;
 /// Threads, which count as processes.
 const THREADS: u64 = 64;
+/// How much nicer it is than its supervisor: on a processor that both want, a service has nine times as much of it.
+const NICE: i32 = 10;
 
-/// Core files (they would hold secrets), memory, descriptors, file sizes, and its place in the queue when the kernel
-/// looks for a process to kill.
+/// Core files (they would hold secrets), memory, descriptors, file sizes, its place in the queue for a processor, and in
+/// the one when the kernel looks for a process to kill.
 pub(super) fn limit(plan: &Plan) -> Result<(), String> {
     set(Resource::Core, 0)?;
     set(Resource::Nofile, DESCRIPTORS)?;
@@ -26,6 +28,9 @@ pub(super) fn limit(plan: &Plan) -> Result<(), String> {
     }
     if plan.own_user {
         set(Resource::Nproc, THREADS)?;
+    }
+    if let Err(error) = rustix::process::nice(NICE) {
+        tracing::debug!(%error, "the worker has as much of a busy processor as a service");
     }
     if let Err(error) = std::fs::write("/proc/self/oom_score_adj", "800") {
         tracing::debug!(%error, "the worker keeps its place in the out-of-memory order");
