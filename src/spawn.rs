@@ -8,6 +8,7 @@
 //!
 //! `unsafe` code stands only in the part that forks, `spawn::image`.
 
+mod errand;
 mod image;
 mod itself;
 
@@ -20,6 +21,7 @@ use std::{fmt, io};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions};
 
+pub use errand::{End, Errand, ErrandError, Words};
 use image::Image;
 pub use itself::{Held, Keep, Successor, hold_no_signals, hold_signals};
 
