@@ -9,6 +9,7 @@ use semver::Version;
 
 use super::counts::Ledger;
 use super::follow::{Asking, accept};
+use super::hooks::Hooks;
 use super::outcome::{Outcome, PassFailure};
 use super::waiting::Installing;
 use super::wanted::{Found, Running, Wanted, on_hold};
@@ -57,6 +58,8 @@ pub struct Line {
     pub installing: Installing,
     /// Where it is counted what becomes of releases.
     pub ledger: Ledger,
+    /// The operator's programs that are asked, and told.
+    pub hooks: Hooks,
     /// The host of a fleet, where the source is one's; made by [`Line::open_fleet`].
     #[cfg(feature = "fleet")]
     pub fleet: Option<Box<super::fleet::Fleet>>,
@@ -118,6 +121,7 @@ impl Line {
             return Ok(Outcome::Held(held.into()));
         }
         let version = chosen.version().cloned();
+        self.installing.about = Some((version.clone(), chosen.binary_sha256()));
         let brought = self.waited(&chosen).map_or_else(|| self.bring(&offered, chosen, attend), Ok);
         let verified = match brought {
             Ok(verified) => verified,
@@ -139,7 +143,7 @@ impl Line {
             self.remember(&offered.release.revision)?;
             return Ok(Outcome::Held(held.into()));
         }
-        self.take(verified, ask, &offered.release.revision, driver)
+        self.take(verified, ask, &offered.release.revision, driver, attend)
     }
 
     /// Every key set that the source shows beyond what is trusted: kept and recorded before the next is asked for.
@@ -355,9 +359,10 @@ impl Line {
         Ok(())
     }
 
-    /// Writes a line of the history. A history that cannot be written stops nothing.
+    /// Writes a line of the history, and tells the hooks. A history that cannot be written stops nothing.
     pub fn note(&self, event: &Event) {
         note(&self.store, event);
+        self.hooks.tell(event);
     }
 
     /// The outcome is final: this revision needs no second look.

@@ -12,6 +12,7 @@ mod delta;
 #[cfg(feature = "fleet")]
 pub mod fleet;
 mod follow;
+mod hooks;
 mod inbox;
 mod line;
 mod observe;
@@ -31,6 +32,7 @@ use std::time::{Duration, Instant};
 use attending::Attending;
 pub use bring::{Brought, NoDelta};
 pub use counts::{ByWord, Counts, Entered, Ledger, RESULT_WORDS};
+pub use hooks::{Hook, Hooking, Hooks};
 pub use inbox::{Answer, Inbox, Message, Post, Reply};
 pub use line::{Ask, Line, Unfinished};
 pub use observe::{Observed, Observer, UpdateEvent};
@@ -225,8 +227,8 @@ impl Agent {
     }
 
     /// The log and the history. What happens every five minutes is written down once.
-    fn record(&self, result: &Result<Outcome, PassFailure>, last: &LastPass) {
-        let Some(line) = &self.line else { return };
+    fn record(&mut self, result: &Result<Outcome, PassFailure>, last: &LastPass) {
+        let Some(line) = &mut self.line else { return };
         let repeated = self.shown.read().last.is_some_and(|before| {
             before.outcome == last.outcome
                 && before.error.map(|e| e.code) == last.error.as_ref().map(|e| e.code.clone())
@@ -256,10 +258,7 @@ impl Agent {
             Err(failure) if failure.was_interrupted() => tracing::info!(event = "pass.interrupted", "{}", last.message),
             Err(failure) => tracing::warn!(event = "pass.failed", code = failure.code(), "{}", last.message),
         }
-        let event = match result {
-            Ok(outcome) => outcome.event(last.at),
-            Err(failure) => failure.event(last.at),
-        };
+        let event = line.event(result, last.at);
         let told = repeated && !matches!(result, Ok(Outcome::Updated { .. }));
         if let Some(event) = event.filter(|_| !told) {
             line.note(&event);

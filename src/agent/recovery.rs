@@ -30,9 +30,10 @@ impl Agent {
         let is_back = match &back {
             Ok(Some(previous)) => {
                 let message = format!("{} serves again", outcome::named(previous.version()));
-                line.note(
-                    &Event::new(Timestamp::now(), "release.rolled_back").version(previous.version()).message(message),
-                );
+                let from = bad.as_ref().and_then(|bad| bad.version.as_ref()).map(ToString::to_string);
+                let event =
+                    Event::new(Timestamp::now(), "release.rolled_back").version(previous.version()).message(message);
+                line.note(&event.detail("from", from).detail("because", report.code.as_str()));
                 line.ledger.rolled_back("crash_loop");
                 true
             }

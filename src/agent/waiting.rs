@@ -6,12 +6,18 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use fetchd_fetchers::Revision;
+use semver::Version;
 
 use super::bring::Brought;
+use super::hooks::NotNow;
 use super::line::{Ask, Line};
 use super::outcome::{Outcome, PassFailure, named};
+use crate::clock::Timestamp;
+use crate::digest::Sha256;
 use crate::failure::{Exit, Reported, chain};
+use crate::fetch::{Attend, FetchFailure};
 use crate::restart::RestartDriver;
+use crate::state::Event;
 use crate::trust::{Chosen, Refused};
 use crate::verify::Verified;
 
@@ -28,18 +34,24 @@ pub struct Installing {
     waiting: Option<Waiting>,
     /// How the release came here that was verified last.
     pub(super) brought: Option<Brought>,
+    /// The release that the pass is about, once one is chosen: its version and its binary's digest, where they are signed.
+    pub(super) about: Option<(Option<Version>, Option<Sha256>)>,
 }
 
 /// A release that waits for a restart.
 struct Waiting {
     verified: Verified,
     revision: Revision,
+    /// What it waits for: a restart, or that nobody has anything against it any more.
+    consent: bool,
 }
 
 impl Installing {
     /// What the source showed when the release that waits was taken: it need not be asked for again.
+    ///
+    /// Where consent is lacking it is asked for again at each poll, and so is the source: the release could be revoked.
     pub(super) fn seen(&self) -> Option<Revision> {
-        self.waiting.as_ref().map(|waiting| waiting.revision.clone())
+        self.waiting.as_ref().filter(|waiting| !waiting.consent).map(|waiting| waiting.revision.clone())
     }
 
     /// Whether a release waits for a restart.
@@ -68,18 +80,32 @@ impl fmt::Debug for Installing {
 }
 
 impl Line {
+    /// The line of the history that tells how a pass ended, where it is worth one, with the release that it was about.
+    pub fn event(&mut self, result: &Result<Outcome, PassFailure>, at: Timestamp) -> Option<Event> {
+        let about = self.installing.about.take();
+        let event = match result {
+            Ok(outcome) => outcome.event(at),
+            Err(failure) => failure.event(at),
+        }?;
+        Some(match about {
+            Some((version, sha256)) if event.version.is_none() => event.version(version.as_ref()).sha256(sha256),
+            _ => event,
+        })
+    }
+
     /// The source shows nothing new: under another revision, if `renewed`.
     pub(super) fn nothing_new(&mut self, renewed: Option<Revision>) -> Result<Outcome, PassFailure> {
         match (&mut self.installing.waiting, renewed) {
-            (Some(waiting), renewed) => {
+            (Some(waiting), renewed) if !waiting.consent => {
                 waiting.revision = renewed.unwrap_or(waiting.revision.clone());
                 Ok(Outcome::Held(Installing::report(waiting)))
             }
-            (None, Some(revision)) => {
-                self.remember(&revision)?;
+            (_, renewed) => {
+                // The source is back at what it showed before: what lacked consent is not offered any more.
+                self.installing.forget();
+                renewed.map_or(Ok(()), |revision| self.remember(&revision))?;
                 Ok(Outcome::Unchanged)
             }
-            (None, None) => Ok(Outcome::Unchanged),
         }
     }
 
@@ -97,15 +123,18 @@ impl Line {
         ask: Ask,
         revision: &Revision,
         driver: &mut dyn RestartDriver,
+        attend: &mut dyn Attend,
     ) -> Result<Outcome, PassFailure> {
         if self.installing.on_restart && !ask.restart && !ask.force {
-            let waiting = Waiting { verified, revision: revision.clone() };
+            let waiting = Waiting { verified, revision: revision.clone(), consent: false };
             let report = Installing::report(&waiting);
             self.installing.waiting = Some(waiting);
             return Ok(Outcome::Held(report));
         }
-        if let Some(held) = self.refuses_consent(&verified) {
-            return Ok(Outcome::Held(held));
+        if let Err(not_now) = self.consent(&verified, attend) {
+            // It is not downloaded again for each time it is asked for.
+            self.installing.waiting = Some(Waiting { verified, revision: revision.clone(), consent: true });
+            return not_now.map(Outcome::Held);
         }
         let from = self.running.as_ref().and_then(|running| running.version.clone());
         let installed = self.install.activate(verified, &mut self.store)?;
@@ -120,14 +149,25 @@ impl Line {
         })
     }
 
-    fn refuses_consent(&mut self, verified: &Verified) -> Option<Reported> {
-        let consent = self.installing.consent.as_mut()?;
+    /// Asks whether it may be installed. `Err`: not now, and why; or something else was more urgent than to wait for the
+    /// answer.
+    fn consent(&mut self, verified: &Verified, attend: &mut dyn Attend) -> Result<(), Result<Reported, PassFailure>> {
+        let version = || named(verified.version());
+        let held = |message: String| {
+            let refused = Refused::new("install.not_now", Exit::Stale, message);
+            Ok(refused.hint("it is asked again at the next poll").into())
+        };
+        match self.hooks.ask(verified, &mut || attend.stop()) {
+            Ok(()) => {}
+            Err(NotNow::Refused(why)) => return Err(held(format!("{} is not installed now: {why}", version()))),
+            Err(NotNow::BrokenOff) => return Err(Err(FetchFailure::Stopped.into())),
+        }
+        let Some(consent) = self.installing.consent.as_mut() else { return Ok(()) };
         let why = match catch_unwind(AssertUnwindSafe(|| consent(verified))) {
-            Ok(Ok(())) => return None,
+            Ok(Ok(())) => return Ok(()),
             Ok(Err(why)) => chain(&*why),
             Err(_) => "the program's own code panicked".to_owned(),
         };
-        let message = format!("the program does not want {} now: {why}", named(verified.version()));
-        Some(Refused::new("install.not_now", Exit::Stale, message).hint("it is asked again at the next poll").into())
+        Err(held(format!("the program does not want {} now: {why}", version())))
     }
 }

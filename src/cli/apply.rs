@@ -68,13 +68,11 @@ pub(super) fn apply(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reporte
     let mut driver: Box<dyn RestartDriver> = driver.unwrap_or_else(|| Box::new(none::None));
     let ask = Ask { afresh: true, force, ..Ask::default() };
     let result = line.pass(ask, &mut *driver, &mut Bar::on_terminal(out.json()));
-    let event = match &result {
-        Ok(outcome) => outcome.event(Timestamp::now()),
-        Err(failure) => failure.event(Timestamp::now()),
-    };
-    if let Some(event) = event {
+    if let Some(event) = line.event(&result, Timestamp::now()) {
         line.note(&event);
     }
+    // They would end with this process.
+    line.hooks.settle();
     let outcome = result?;
     show(&outcome, out);
     Ok(outcome.exit())

@@ -24,9 +24,10 @@ mod table;
 mod tests;
 mod value;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::agent::{Hook, Hooking};
 use crate::fetch::Harden;
 pub use effective::{Effective, Host, Layer, Origin};
 pub use environment::{FILE as FILE_VARIABLE, PROTOCOL as PROTOCOL_VARIABLES};
@@ -75,6 +76,8 @@ pub struct Config {
     pub worker: Worker,
     /// Where this host is measured; `None`: nowhere.
     pub metrics: Option<Metrics>,
+    /// The operator's programs that are asked, and told.
+    pub hooks: Hooking,
 }
 
 /// The program to keep running.
@@ -205,6 +208,19 @@ pub fn product(settings: &Effective) -> Result<String, ConfigError> {
     Ok(product)
 }
 
+fn hooking(settings: &Effective, product: &str, program: &Path) -> Hooking {
+    let command = |hook: Hook| {
+        let words = settings.list(hook.key());
+        (!words.is_empty()).then(|| (hook, words.iter().map(Into::into).collect()))
+    };
+    Hooking {
+        commands: Hook::ALL.into_iter().filter_map(command).collect(),
+        deadline: length(settings, "hooks.deadline"),
+        product: product.to_owned(),
+        program: program.to_owned(),
+    }
+}
+
 impl Config {
     /// Checks everything, and the rules between settings.
     pub fn of(settings: &Effective) -> Result<Config, ConfigError> {
@@ -231,8 +247,10 @@ impl Config {
             _ => Layout::Replace,
         };
         let memory = amount(settings, "worker.memory");
+        let place = Place::of(settings)?;
         Ok(Config {
-            place: Place::of(settings)?,
+            hooks: hooking(settings, &place.product, &path),
+            place,
             program: Program { path, args: args.to_vec() },
             source: release::source(settings, layout)?,
             schedule: Schedule {

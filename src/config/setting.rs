@@ -126,11 +126,13 @@ pub enum Group {
     Logging,
     /// Metrics and health.
     Metrics,
+    /// Programs that are asked, and told.
+    Hooks,
 }
 
 impl Group {
     /// All of them, in the order of the reference.
-    pub const ALL: [Group; 12] = [
+    pub const ALL: [Group; 13] = [
         Group::Service,
         Group::Source,
         Group::Trust,
@@ -143,6 +145,7 @@ impl Group {
         Group::Worker,
         Group::Logging,
         Group::Metrics,
+        Group::Hooks,
     ];
 
     /// The heading.
@@ -160,6 +163,7 @@ impl Group {
             Group::Worker => "Worker",
             Group::Logging => "Logging",
             Group::Metrics => "Metrics",
+            Group::Hooks => "Hooks",
         }
     }
 }

@@ -347,6 +347,9 @@ impl Daemon {
         while !self.agent.is_finished() && Instant::now() < give_up {
             std::thread::sleep(Duration::from_millis(10));
         }
+        if let Some(line) = self.agent.take_back().and_then(|agent| agent.line) {
+            line.hooks.end();
+        }
         drop(self.control);
         self.supervisor.release();
         Ok(code)

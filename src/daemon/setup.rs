@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{floor, probe};
-use crate::agent::{Installing, Ledger, Line, Rhythm, Wanted};
+use crate::agent::{Hooks, Installing, Ledger, Line, Rhythm, Wanted};
 use crate::config::{self, Address, Config, ConfigError, Effective, Listen, OnDeath, Probe, Signature};
 use crate::failure::Reported;
 use crate::fetch::{self, Worker};
@@ -145,6 +145,7 @@ pub fn line(
                 unfinished: None,
                 installing,
                 ledger: Ledger::default(),
+                hooks: Hooks::new(config.hooks.clone()),
                 #[cfg(feature = "fleet")]
                 fleet: None,
             };

@@ -136,11 +136,11 @@ pub(crate) fn pass(
     }
     let result = line.pass(Ask { afresh: true, ..Ask::default() }, &mut none::None, attend);
     line.worker.dismiss();
-    let event = match &result {
-        Ok(outcome) => outcome.event(Timestamp::now()),
-        Err(failure) => failure.event(Timestamp::now()),
-    };
-    event.iter().for_each(|event| line.note(event));
+    if let Some(event) = line.event(&result, Timestamp::now()) {
+        line.note(&event);
+    }
+    // They would end with this process.
+    line.hooks.settle();
     let outcome = result?;
     if let Outcome::Updated { sha256, .. } = &outcome {
         installed(&line, sha256)?;

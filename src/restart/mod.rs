@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 pub use error::HandoffError;
 pub use registry::{Known, Make, NameTaken, Options, Registry, SUPERVISE, Setup, SetupError};
 pub use stop::Stop;
+pub(crate) use supervise::probe::find as find_program;
 
 use crate::digest::Sha256;
 use crate::install::{Installed, Stamp};

@@ -282,8 +282,10 @@ impl Line {
         if let Some((_, verified)) = fleet.fetched.take_if(|(fetched, _)| fetched == release)
             && chosen.binary_sha256() == Some(verified.sha256())
         {
+            self.installing.about = Some((verified.version().cloned(), Some(verified.sha256())));
             return Ok(verified);
         }
+        self.installing.about = Some((chosen.version().cloned(), chosen.binary_sha256()));
         let revision = &directory.offered.release.revision;
         let brought = self.waited(&chosen).map_or_else(|| self.bring(&directory.offered, chosen, attend), Ok);
         brought.map_err(|failure| self.not_verified(failure, Some(directory.version.clone()), revision))
@@ -313,7 +315,7 @@ impl Line {
         // Before it serves: the ways back from it must be known however the supervisor ends.
         fleet.unsaved |= remember(&mut fleet.came, came);
         fleet.keep(&mut self.store)?;
-        let taken = self.take(verified, ask, &revision, driver)?;
+        let taken = self.take(verified, ask, &revision, driver, attend)?;
         if matches!(taken, Outcome::Updated { .. })
             && self.store.record().quarantine.iter().any(|bad| bad.sha256 == sha256)
         {

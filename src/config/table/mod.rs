@@ -1,6 +1,7 @@
 //! Every setting there is.
 
 mod fleet;
+mod hooks;
 mod operate;
 mod release;
 mod serve;
@@ -10,7 +11,7 @@ use super::setting::{Group, Kind, Places, Preset, Scope, Setting};
 /// The rows, in the order of the reference.
 pub fn settings() -> impl Iterator<Item = &'static Setting> + Clone {
     let taken = release::ROWS.iter().chain(fleet::ROWS).chain(operate::ROWS);
-    serve::SERVICE.iter().chain(taken).chain(serve::HANDOFF).chain(operate::REST)
+    serve::SERVICE.iter().chain(taken).chain(serve::HANDOFF).chain(operate::REST).chain(hooks::ROWS)
 }
 
 /// The row of `key`.

@@ -205,6 +205,11 @@ impl Daemon {
                     return late("something else is always first");
                 }
                 let quiet_by = *quiet_by.get_or_insert(now + ANSWERED_WITHIN);
+                if agent.line.as_ref().is_some_and(|line| !line.hooks.are_idle()) {
+                    // Nobody would reap it any more, nor kill it when it is late.
+                    self.agent.keep(agent);
+                    return late("a hook runs");
+                }
                 if now < quiet_by && self.control.as_ref().is_some_and(|control| !control.is_quiet()) {
                     self.agent.keep(agent);
                     return Ok(false);

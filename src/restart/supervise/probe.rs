@@ -79,7 +79,7 @@ impl Probe {
 }
 
 /// As a shell would: a name with a slash is a path, another is looked up in `PATH`.
-pub(in crate::restart) fn find(name: &Path) -> Option<PathBuf> {
+pub(crate) fn find(name: &Path) -> Option<PathBuf> {
     if name.components().count() > 1 || name.is_absolute() {
         return std::path::absolute(name).ok();
     }
