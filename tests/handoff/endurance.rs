@@ -56,10 +56,10 @@ fn two_hundred_handoffs_leave_no_process_no_descriptor_and_no_memory() {
     assert_eq!(number, 201);
     let (before, of_first) = after_five.unwrap();
     let mut after = descriptors(supervisor);
-    // The last status connection may still be closing.
-    wait_until("the supervisor has as many descriptors as before", || {
+    // The last status connection may still be closing, and so may one have been when they were counted first.
+    wait_until("the supervisor has no more descriptors than before", || {
         after = descriptors(supervisor);
-        after.len() == before.len()
+        after.len() <= before.len()
     });
     assert_eq!(of_service, of_first, "descriptors of the service");
     assert!(children(supervisor).iter().all(|(_, state)| *state != 'Z'), "{:?}", children(supervisor));
