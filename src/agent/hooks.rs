@@ -56,6 +56,8 @@ impl Hook {
     fn of(event: &Event) -> Option<Hook> {
         match event.event.as_str() {
             "release.confirmed" => Some(Hook::PostHandoff),
+            // Somebody asked, and has his answer.
+            "rollback.failed" if event.code.as_deref() == Some("rollback.nothing") => None,
             "handoff.failed" | "release.rolled_back" | "rollback.failed" => Some(Hook::OnRollback),
             "release.refused" => Some(Hook::OnRefused),
             _ => None,
@@ -86,7 +88,7 @@ struct Shared {
     queue: Mutex<Queue>,
     /// The queue is empty and nothing runs.
     rests: Condvar,
-    /// fetchd ends: what runs is broken off, and nothing begins.
+    /// What runs is broken off, and nothing begins.
     ends: AtomicBool,
 }
 
@@ -189,11 +191,17 @@ impl Hooks {
         let _ = self.rest_within(shared.hooking.deadline * (MOST_WAITING as u32 + 1) + SLACK);
     }
 
+    /// Whether what runs is to be broken off, and what waits dropped.
+    pub fn break_off(&self, now: bool) {
+        if let Some(shared) = &self.0 {
+            shared.ends.store(now, Ordering::Relaxed);
+        }
+    }
+
     /// fetchd is told to end: one that runs may go on for a moment, and then is broken off; none is begun.
     pub fn end(&self) {
-        let Some(shared) = &self.0 else { return };
         if !self.rest_within(LAST_MOMENT) {
-            shared.ends.store(true, Ordering::Relaxed);
+            self.break_off(true);
             let _ = self.rest_within(SLACK);
         }
     }
@@ -216,6 +224,17 @@ impl Shared {
         loop {
             let next = {
                 let mut queue = self.queue();
+                if self.ends.load(Ordering::Relaxed) {
+                    for (hook, event) in queue.waiting.drain(..) {
+                        let (hook, about) = (hook.word(), event.event);
+                        tracing::warn!(
+                            event = "hook.dropped",
+                            hook,
+                            about,
+                            "it was still to be run, and is not any more"
+                        );
+                    }
+                }
                 let next = queue.waiting.pop_front();
                 if next.is_none() {
                     queue.running = false;
@@ -248,7 +267,6 @@ impl Shared {
         let text = |shown: Option<String>| OsString::from(shown.unwrap_or_default());
         let variables = [
             ("FETCHD_HOOK", hook.word().into()),
-            ("FETCHD_PRODUCT", product.into()),
             ("FETCHD_PROGRAM", program.clone().into_os_string()),
             ("FETCHD_VERSION", text(version.map(ToString::to_string))),
             ("FETCHD_DIGEST", text(sha256.map(|sha256| sha256.to_string()))),

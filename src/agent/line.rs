@@ -16,7 +16,7 @@ use super::wanted::{Found, Running, Wanted, on_hold};
 use crate::checkpoint::Checkpoint;
 use crate::clock::Timestamp;
 use crate::digest::Sha256;
-use crate::failure::{Exit, Failure as _, chain};
+use crate::failure::{Exit, Failure as _, Reported, chain};
 use crate::fetch::{Attend, Offered, Worker};
 use crate::install::{Install, Installed};
 use crate::restart::{Handoff, HandoffError, Launch, RestartDriver};
@@ -122,7 +122,8 @@ impl Line {
         }
         let version = chosen.version().cloned();
         self.installing.about = Some((version.clone(), chosen.binary_sha256()));
-        let brought = self.waited(&chosen).map_or_else(|| self.bring(&offered, chosen, attend), Ok);
+        let brought =
+            self.waited(&chosen, &offered.release.revision).map_or_else(|| self.bring(&offered, chosen, attend), Ok);
         let verified = match brought {
             Ok(verified) => verified,
             Err(failure) => return Err(self.not_verified(failure, version, &offered.release.revision)),
@@ -242,8 +243,7 @@ impl Line {
             Err(HandoffError::Stopping) => return Err(HandoffError::Stopping.into()),
             Err(failure) => {
                 let finished = self.finish(driver);
-                self.failed_live(installed, &failure, revision)?;
-                finished?;
+                self.undone(installed, &failure, revision, finished)?;
                 self.ledger.rolled_back("handoff");
                 return Err(failure.into());
             }
@@ -254,8 +254,7 @@ impl Line {
             Err(failure) => {
                 // Whatever becomes of the way back, this release is not tried again.
                 let back = self.back_after(driver);
-                self.failed_live(installed, &failure, revision)?;
-                back?;
+                self.undone(installed, &failure, revision, back)?;
                 self.ledger.rolled_back("watch");
                 return Err(failure.into());
             }
@@ -293,6 +292,29 @@ impl Line {
         }
         self.unfinished = None;
         Ok(())
+    }
+
+    /// The release did not hold, and this is how the way back went. Where that failed, or cannot be recorded, the pass ends
+    /// with that, and both are told all the same.
+    fn undone(
+        &mut self,
+        installed: &Installed,
+        failure: &HandoffError,
+        revision: &Revision,
+        back: Result<(), PassFailure>,
+    ) -> Result<(), PassFailure> {
+        let kept = self.failed_live(installed, failure, revision);
+        if let Some(trouble) = back.as_ref().err().or(kept.as_ref().err()).filter(|trouble| !trouble.was_interrupted())
+        {
+            let told = |event: &str, report: &Reported| {
+                let event = Event::new(Timestamp::now(), event).failure(report);
+                self.note(&event.version(installed.version()).sha256(Some(*installed.sha256())));
+            };
+            told("handoff.failed", &Reported::of(failure));
+            told("rollback.failed", &Reported::of(trouble));
+        }
+        kept?;
+        back
     }
 
     /// The release was installed and did not hold: its digest is never run again, if it is to blame.

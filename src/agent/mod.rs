@@ -229,8 +229,9 @@ impl Agent {
     /// The log and the history. What happens every five minutes is written down once.
     fn record(&mut self, result: &Result<Outcome, PassFailure>, last: &LastPass) {
         let Some(line) = &mut self.line else { return };
+        let same = line.installing.repeats();
         let repeated = self.shown.read().last.is_some_and(|before| {
-            before.outcome == last.outcome
+            same && before.outcome == last.outcome
                 && before.error.map(|e| e.code) == last.error.as_ref().map(|e| e.code.clone())
         });
         match result {

@@ -30,14 +30,18 @@ impl Agent {
         let is_back = match &back {
             Ok(Some(previous)) => {
                 let message = format!("{} serves again", outcome::named(previous.version()));
+                let event = Event::new(Timestamp::now(), "release.rolled_back").version(previous.version());
+                let event = event.sha256(Some(*previous.sha256())).message(message);
                 let from = bad.as_ref().and_then(|bad| bad.version.as_ref()).map(ToString::to_string);
-                let event =
-                    Event::new(Timestamp::now(), "release.rolled_back").version(previous.version()).message(message);
                 line.note(&event.detail("from", from).detail("because", report.code.as_str()));
                 line.ledger.rolled_back("crash_loop");
                 true
             }
-            Ok(None) => false,
+            Ok(None) => {
+                let message = format!("there is no previous release to go back to: {}", report.message);
+                line.note(&Event::new(Timestamp::now(), "rollback.failed").failure(&report).message(message));
+                false
+            }
             Err(e) => {
                 tracing::error!(
                     event = "rollback.failed",

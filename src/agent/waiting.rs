@@ -36,6 +36,8 @@ pub struct Installing {
     pub(super) brought: Option<Brought>,
     /// The release that the pass is about, once one is chosen: its version and its binary's digest, where they are signed.
     pub(super) about: Option<(Option<Version>, Option<Sha256>)>,
+    /// What the pass before was about.
+    before: Option<(Option<Version>, Option<Sha256>)>,
 }
 
 /// A release that waits for a restart.
@@ -56,7 +58,14 @@ impl Installing {
 
     /// Whether a release waits for a restart.
     pub fn waits(&self) -> bool {
-        self.waiting.is_some()
+        self.waiting.as_ref().is_some_and(|waiting| !waiting.consent || self.on_restart)
+    }
+
+    /// Whether the pass is about the release that the one before was about.
+    pub(super) fn repeats(&mut self) -> bool {
+        let same = self.about == self.before;
+        self.before.clone_from(&self.about);
+        same
     }
 
     /// What waits is not wanted any more; its file is removed.
@@ -87,10 +96,8 @@ impl Line {
             Ok(outcome) => outcome.event(at),
             Err(failure) => failure.event(at),
         }?;
-        Some(match about {
-            Some((version, sha256)) if event.version.is_none() => event.version(version.as_ref()).sha256(sha256),
-            _ => event,
-        })
+        let (version, sha256) = about.unwrap_or_default();
+        Some(Event { version: event.version.or(version), sha256: event.sha256.or(sha256), ..event })
     }
 
     /// The source shows nothing new: under another revision, if `renewed`.
@@ -110,9 +117,14 @@ impl Line {
     }
 
     /// The release that waits, if it is the very one that was `chosen` again; another one is dropped, and its file removed.
-    pub(super) fn waited(&mut self, chosen: &Chosen) -> Option<Verified> {
+    ///
+    /// Where no digest is signed, it is the same if the source still shows what it showed when it was taken.
+    pub(super) fn waited(&mut self, chosen: &Chosen, revision: &Revision) -> Option<Verified> {
         let waiting = self.installing.waiting.take()?;
-        let same = chosen.binary_sha256() == Some(waiting.verified.sha256());
+        let same = match chosen.binary_sha256() {
+            Some(signed) => signed == waiting.verified.sha256(),
+            None => !revision.0.is_empty() && *revision == waiting.revision,
+        };
         same.then_some(waiting.verified)
     }
 
@@ -125,6 +137,7 @@ impl Line {
         driver: &mut dyn RestartDriver,
         attend: &mut dyn Attend,
     ) -> Result<Outcome, PassFailure> {
+        self.installing.about = Some((verified.version().cloned(), Some(verified.sha256())));
         if self.installing.on_restart && !ask.restart && !ask.force {
             let waiting = Waiting { verified, revision: revision.clone(), consent: false };
             let report = Installing::report(&waiting);

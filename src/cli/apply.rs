@@ -71,8 +71,10 @@ pub(super) fn apply(matches: &ArgMatches, out: &mut Out) -> Result<Exit, Reporte
     if let Some(event) = line.event(&result, Timestamp::now()) {
         line.note(&event);
     }
-    // They would end with this process.
-    line.hooks.settle();
+    // They would end with this process; a hook may want the state that is locked until then.
+    let hooks = line.hooks.clone();
+    drop(line);
+    hooks.settle();
     let outcome = result?;
     show(&outcome, out);
     Ok(outcome.exit())

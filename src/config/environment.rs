@@ -12,7 +12,7 @@ use super::value::Given;
 pub const FILE: &str = "FETCHD_CONFIG";
 
 /// Variables that belong to the process protocol or to one command, not to the configuration.
-pub const PROTOCOL: [&str; 16] = [
+pub const PROTOCOL: [&str; 18] = [
     "FETCHD_PROTO",
     "FETCHD_ROLE",
     "FETCHD_GENERATION",
@@ -29,6 +29,8 @@ pub const PROTOCOL: [&str; 16] = [
     "FETCHD_RESUME_COUNTS",
     "FETCHD_KEY_PASSWORD",
     "FETCHD_FLEET_STORE",
+    "FETCHD_HOOK",
+    "FETCHD_EVENT",
 ];
 
 const PREFIX: &str = "FETCHD_";

@@ -248,11 +248,20 @@ impl Config {
         };
         let memory = amount(settings, "worker.memory");
         let place = Place::of(settings)?;
+        let source = release::source(settings, layout)?;
+        let hooks = hooking(settings, &place.product, &path);
+        if source.as_ref().is_some_and(|source| source.fleet.is_some())
+            && hooks.commands.contains_key(&Hook::PreInstall)
+        {
+            let why = "in a fleet the rollout says when a release is installed, and does not wait for a host's program";
+            let hint = "keep this host back with `fetchd hold`, or with a window of the rollout's plan";
+            return Err(settings.wrong("hooks.pre_install", why).hinted(hint));
+        }
         Ok(Config {
-            hooks: hooking(settings, &place.product, &path),
+            hooks,
             place,
             program: Program { path, args: args.to_vec() },
-            source: release::source(settings, layout)?,
+            source,
             schedule: Schedule {
                 interval: length(settings, "interval"),
                 jitter: u8::try_from(amount(settings, "jitter")).unwrap_or(100),

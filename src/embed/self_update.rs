@@ -139,13 +139,14 @@ pub(crate) fn pass(
     if let Some(event) = line.event(&result, Timestamp::now()) {
         line.note(&event);
     }
-    // They would end with this process.
-    line.hooks.settle();
-    let outcome = result?;
-    if let Outcome::Updated { sha256, .. } = &outcome {
+    if let Ok(Outcome::Updated { sha256, .. }) = &result {
         installed(&line, sha256)?;
     }
-    Ok(outcome)
+    // They would end with this process; a hook may want the state that is locked until then.
+    let hooks = line.hooks.clone();
+    drop(line);
+    hooks.settle();
+    Ok(result?)
 }
 
 /// Fails unless the bytes at the program path are those that were verified.

@@ -178,7 +178,7 @@ impl Service {
     }
 
     /// Asked in the supervisor after every check has passed, and before anything is installed. `Err`: not now. The release
-    /// is not blamed; it is fetched and asked about again at the next poll.
+    /// is not blamed; it is asked about again at the next poll.
     #[must_use]
     pub fn before_install<F>(mut self, consent: F) -> Service
     where

@@ -16,7 +16,7 @@ use super::service::warn_unsigned;
 use super::settings::{Settings, no_source, settings_methods};
 use super::source_check;
 use crate::agent::{
-    Agent, AgentStatus, Answer, Ask, Inbox, Ledger, Message, Observed, Observer, Post, Reply, Schedule, Shown,
+    Agent, AgentStatus, Answer, Ask, Hooks, Inbox, Ledger, Message, Observed, Observer, Post, Reply, Schedule, Shown,
     UpdateEvent,
 };
 use crate::clock::Timestamp;
@@ -94,7 +94,7 @@ impl Updater {
     }
 
     /// Asked after every check has passed, and before anything is installed. `Err`: not now. The release is not blamed; it
-    /// is fetched and asked about again at the next poll.
+    /// is asked about again at the next poll.
     #[must_use]
     pub fn before_install<F>(mut self, consent: F) -> Updater
     where
@@ -135,12 +135,14 @@ impl Updater {
         }
         let (events, kept) = sync_channel(MOST_EVENTS);
         let exit = Arc::new(OnceLock::new());
-        let observer = observer(events, Arc::clone(&exit));
+        let hooks = Arc::<OnceLock<Hooks>>::default();
+        let observer = observer(events, Arc::clone(&exit), Arc::clone(&hooks));
         let store = Store::open(&config.place.state_dir)?;
         let make = |install: &Install| working(&config, install, fetchers);
         let line = setup::line(&config, wanted, store, make).map_err(|(_store, report)| report)?;
         let version = self.settings.semver();
         let line = Outfit { observer: Some(observer.clone()), version, ..self.outfit }.fitted(line);
+        let _ = hooks.set(line.hooks.clone());
         let started = line.install.startable(line.store.record())?;
         let (inbox, post) = Inbox::new().map_err(|e| start_failure(&e))?;
         let shown = Shown::default();
@@ -158,7 +160,8 @@ impl Updater {
             ledger: Ledger::default(),
         };
         let thread = std::thread::Builder::new().name("fetchd-updater".to_owned());
-        let agent = thread.spawn(move || drop(agent.run())).map_err(|e| start_failure(&e))?;
+        let run = move || agent.run().line.iter().for_each(|line| line.hooks.end());
+        let agent = thread.spawn(run).map_err(|e| start_failure(&e))?;
         Ok(Updating { post, shown, events: Some(kept), agent: Some(agent) })
     }
 }
@@ -259,11 +262,13 @@ impl Drop for Updating {
 }
 
 /// Keeps what happens, and ends the process when that was decided and everything about it is written down.
-fn observer(events: SyncSender<UpdateEvent>, exit: Arc<OnceLock<u8>>) -> Observer {
+fn observer(events: SyncSender<UpdateEvent>, exit: Arc<OnceLock<u8>>, hooks: Arc<OnceLock<Hooks>>) -> Observer {
     Observer::new(move |event| {
         // Nobody may listen, or not fast enough.
         let _ = events.try_send(event.clone());
         if let (UpdateEvent::Finished(_), Some(code)) = (event, exit.get()) {
+            // They would end with this process.
+            hooks.get().iter().for_each(|hooks| hooks.settle());
             std::process::exit(i32::from(*code));
         }
     })

@@ -4,6 +4,7 @@ use std::fs;
 
 use fetchd::demo::Trailer;
 use fetchd::digest::Sha256;
+use fetchd_fetchers::conformance::scripted::ScriptedOrigin;
 use rustix::process::Signal;
 
 use crate::site::{Site, get, is_alive, wait_until};
@@ -41,6 +42,44 @@ fn a_release_is_installed_when_the_hook_says_so_and_held_until_then_without_anot
     all_was_answered(load);
     assert_eq!(fetchd.stop().code(), Some(0));
     assert_eq!(web.leftovers(), Vec::<std::path::PathBuf>::new());
+}
+
+/// No digest is signed: what waits is known by what the source shows.
+#[test]
+fn a_release_without_a_signed_digest_is_held_without_another_download_too() {
+    let site = Site::new();
+    let asked = Script::new(&site, "asked", "exit 1");
+    let origin = ScriptedOrigin::start();
+    origin.put("/app", site.binary(&Trailer::version("1.1.0")));
+    let mut command = std::process::Command::new(crate::site::FETCHD);
+    command
+        .args(["run", "--product", "app", "--jitter", "0", "--interval", "200ms", "--watch", "300ms"])
+        .args(["--listen", "web=127.0.0.1:0", "--insecure-unsigned", "--source", origin.url("/app").as_str()])
+        .args(["--hooks-pre-install", asked.path(), "--state-dir"])
+        .arg(site.state_dir())
+        .arg("--")
+        .arg(site.program())
+        .current_dir(site.path());
+    let mut fetchd = site.supervise(command);
+    fetchd.address();
+    wait_until("it was asked again and again", || asked.told().len() >= 3);
+    let bodies = origin.requests().iter().filter(|request| request.method == "GET").count();
+    asked.now("exit 0");
+    fetchd.wait_for_version("1.1.0");
+    assert!(bodies < 3, "{bodies} requests for the artifact, asked {} times", asked.told().len());
+    assert_eq!(fetchd.stop().code(), Some(0));
+}
+
+#[test]
+fn a_fleet_does_not_wait_for_a_hosts_program() {
+    let site = Site::new();
+    let key = site.publisher.public_key().to_string();
+    let mut command = std::process::Command::new(crate::site::FETCHD);
+    command.args(["config", "check", "--source", "fleet+s3://bucket/prod", "--key", &key, "--fleet-key", &key]);
+    let output = command.args(["--hooks-pre-install", "/bin/true", "--", "./server"]).output().unwrap();
+    let said = crate::site::text(&output);
+    assert_eq!(output.status.code(), Some(64), "{said}");
+    assert!(said.contains("--hooks-pre-install") && said.contains("the rollout says when"), "{said}");
 }
 
 #[test]

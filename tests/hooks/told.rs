@@ -165,11 +165,77 @@ fn has_thread(pid: u32, name: &str) -> bool {
     names.into_iter().any(|thread| thread.trim() == name)
 }
 
+/// Two bad releases with the same fault, one right after the other, are two to be told of.
 #[test]
-fn apply_waits_for_the_hooks_that_it_told() {
+fn the_next_bad_release_is_told_as_well_though_its_fault_is_the_same() {
+    let site = Site::new();
+    let back = Script::new(&site, "back", "exit 0");
+    let mut fetchd = site.run(&["--interval", "1h", "--hooks-on-rollback", back.path()]);
+    fetchd.address();
+    for (many, version) in ["1.1.0", "1.2.0"].into_iter().enumerate() {
+        site.publish(&Trailer::version(version).with_fault(Fault::ExitBeforeReady));
+        assert_eq!(fetchd.fetchd("apply", &[]).status.code(), Some(42));
+        wait_until("it was told", || back.told().len() == many + 1);
+        assert_eq!(back.told()[many]["event"]["version"], version);
+    }
+    assert_eq!(fetchd.stop().code(), Some(0));
+}
+
+/// The previous binary is not what it was: the worst that can happen, and somebody hears of it.
+#[test]
+fn a_way_back_that_fails_is_told_and_so_is_what_led_to_it() {
+    let site = Site::new();
+    let back = Script::new(&site, "back", "exit 0");
+    let mut fetchd = site.run(&["--interval", "1h", "--watch", "2s", "--hooks-on-rollback", back.path()]);
+    fetchd.address();
+    site.publish(&Trailer::version("1.1.0").with_fault(Fault::CrashAfterReady));
+    let kept = site.path().join("srv/.fetchd/app/previous");
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| fetchd.fetchd("apply", &[]));
+        wait_until("the previous one is kept", || kept.exists() || asked.is_finished());
+        fs::write(kept.with_extension("damaged"), "damaged").unwrap();
+        fs::rename(kept.with_extension("damaged"), &kept).unwrap();
+        assert!(!asked.join().unwrap().status.success());
+    });
+    wait_until("both were told", || back.told().len() >= 2);
+    let events: Vec<String> =
+        back.told().iter().map(|told| told["event"]["event"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(events[..2], ["handoff.failed", "rollback.failed"], "{events:?}");
+    assert_eq!(back.told()[0]["event"]["version"], "1.1.0");
+    assert_eq!(fetchd.stop().code(), Some(0));
+}
+
+#[test]
+fn a_hook_can_ask_fetchd_itself() {
+    let site = Site::new();
+    let history = format!(
+        "{} history --product app --state-dir {} > history 2>&1",
+        crate::site::FETCHD,
+        site.state_dir().display()
+    );
+    let asks = Script::new(&site, "asks", &history);
+    let mut fetchd = site.run(&["--hooks-post-handoff", asks.path()]);
+    fetchd.address();
+    site.publish(&Trailer::version("1.1.0"));
+    let said = || fs::read_to_string(site.path().join("history")).unwrap_or_default();
+    wait_until("it has an answer", || fetchd.log().contains("`hooks.post_handoff`"));
+    assert!(said().contains("release.confirmed    1.1.0"), "{}", said());
+    assert_eq!(fetchd.stop().code(), Some(0));
+}
+
+#[test]
+fn apply_waits_for_the_hooks_that_it_told_without_the_lock_of_the_state() {
     let site = Site::new();
     site.publish(&Trailer::version("1.1.0"));
-    let slow = Script::new(&site, "slow", "sleep 0.3; touch done");
+    let again = format!(
+        "{} apply --product app --state-dir {} --source {} --key {} -- {} > again 2>&1 && touch done",
+        crate::site::FETCHD,
+        site.state_dir().display(),
+        site.source(),
+        site.publisher.public_key(),
+        site.program().display()
+    );
+    let slow = Script::new(&site, "slow", &again);
     let output =
         site.command("apply", &["--hooks-post-handoff", slow.path()]).arg("--").arg(site.program()).output().unwrap();
     assert!(output.status.success(), "{}", text(&output));

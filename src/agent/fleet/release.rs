@@ -287,7 +287,7 @@ impl Line {
         }
         self.installing.about = Some((chosen.version().cloned(), chosen.binary_sha256()));
         let revision = &directory.offered.release.revision;
-        let brought = self.waited(&chosen).map_or_else(|| self.bring(&directory.offered, chosen, attend), Ok);
+        let brought = self.waited(&chosen, revision).map_or_else(|| self.bring(&directory.offered, chosen, attend), Ok);
         brought.map_err(|failure| self.not_verified(failure, Some(directory.version.clone()), revision))
     }
 

@@ -74,7 +74,7 @@ enum Step {
     /// Until the new program has answered.
     Checking(Check),
     /// Until the agent has come to rest, and then, but not for long, until nobody waits for an answer.
-    Settling { quiet_by: Option<Instant> },
+    Settling { quiet_by: Option<Instant>, hook_runs: bool },
 }
 
 impl Replacement {
@@ -90,7 +90,8 @@ impl Replacement {
     pub(super) fn next(&self) -> Instant {
         match &self.step {
             Step::Checking(check) => check.deadline(),
-            Step::Settling { quiet_by: Some(_) } => Instant::now() + GLANCE,
+            Step::Settling { hook_runs: true, .. } => Instant::now() + 10 * GLANCE,
+            Step::Settling { quiet_by: Some(_), .. } => Instant::now() + GLANCE,
             _ => self.deadline,
         }
     }
@@ -184,10 +185,10 @@ impl Daemon {
                 let Some(answer) = check.answer(now) else { return Ok(false) };
                 answer?;
                 self.post.send(Message::Rest);
-                replacement.step = Step::Settling { quiet_by: None };
+                replacement.step = Step::Settling { quiet_by: None, hook_runs: false };
                 Ok(true)
             }
-            Step::Settling { quiet_by } => {
+            Step::Settling { quiet_by, hook_runs } => {
                 let Some(mut agent) = self.agent.take_back() else { return late(&self.agent_does()) };
                 if agent.line.as_ref().is_some_and(|line| line.unfinished.is_some()) {
                     self.agent.start(agent);
@@ -204,12 +205,17 @@ impl Daemon {
                     replacement.step = Step::Resting;
                     return late("something else is always first");
                 }
-                let quiet_by = *quiet_by.get_or_insert(now + ANSWERED_WITHIN);
-                if agent.line.as_ref().is_some_and(|line| !line.hooks.are_idle()) {
-                    // Nobody would reap it any more, nor kill it when it is late.
-                    self.agent.keep(agent);
-                    return late("a hook runs");
+                if let Some(hooks) = agent.line.as_ref().map(|line| &line.hooks) {
+                    // Nobody would reap one that runs any more, nor kill it when it is late. Nor does one of them keep fetchd
+                    // from being replaced.
+                    *hook_runs = !hooks.are_idle();
+                    hooks.break_off(*hook_runs && now >= replacement.deadline);
+                    if *hook_runs {
+                        self.agent.keep(agent);
+                        return Ok(false);
+                    }
                 }
+                let quiet_by = *quiet_by.get_or_insert(now + ANSWERED_WITHIN);
                 if now < quiet_by && self.control.as_ref().is_some_and(|control| !control.is_quiet()) {
                     self.agent.keep(agent);
                     return Ok(false);
