@@ -30,7 +30,10 @@ fn page(directory: &Path, machine: &str, entries: &[Entry]) -> String {
         .iter()
         .filter_map(|entry| if let Entry::Missing(missing) = entry { Some(missing) } else { None })
         .collect();
-    let mut page = String::from("# fetchd beside its peers\n\n| | |\n|---|---|\n");
+    let mut page = String::from(
+        "For whoever compares: one run of `cargo bench --bench report`, as it wrote it.\n\n\
+         # fetchd beside its peers\n\n| | |\n|---|---|\n",
+    );
     for (name, value) in machine.lines().filter_map(|line| line.split_once('\t')) {
         let _ = writeln!(page, "| {name} | {} |", cell(value));
     }
