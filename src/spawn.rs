@@ -8,6 +8,7 @@
 //!
 //! `unsafe` code stands only in the part that forks, `spawn::image`.
 
+#[cfg(feature = "agent")]
 mod errand;
 mod image;
 mod itself;
@@ -21,6 +22,7 @@ use std::{fmt, io};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Resource, Signal, WaitId, WaitIdOptions};
 
+#[cfg(feature = "agent")]
 pub use errand::{End, Errand, ErrandError, Words};
 use image::Image;
 pub use itself::{Held, Keep, Successor, hold_no_signals, hold_signals};

@@ -85,12 +85,8 @@ impl Agent {
         self.learn();
         self.show();
         let mut next = Instant::now() + self.first_wait();
+        self.is_idle_until(next);
         loop {
-            self.shown.write(|shown| {
-                shown.doing = "idle".to_owned();
-                let wait = next.saturating_duration_since(Instant::now());
-                shown.next_poll = shown.source.is_some().then(|| Timestamp::now().plus(wait));
-            });
             let waits_for_ever = self.line.is_none() && self.reopen.is_none();
             let wait = if waits_for_ever { Duration::MAX } else { next.saturating_duration_since(Instant::now()) };
             let message = self.inbox.next(wait);
@@ -102,7 +98,8 @@ impl Agent {
                 Some(Message::Apply(ask, reply)) => {
                     let (answer, verdict) = self.pass(ask);
                     next = Instant::now() + self.rest(verdict);
-                    // Whoever asked may have gone.
+                    // Whoever has the answer sees in the status what it is about, or may have gone.
+                    self.show();
                     let _ = reply.send(answer);
                 }
                 Some(message) => {
@@ -117,16 +114,25 @@ impl Agent {
                 }
                 None => {}
             }
+            self.show();
+            self.is_idle_until(next);
             if let Some(line) = &self.line {
                 // Now, when nobody waits for it, and not when a restart is asked for.
                 line.install.look_ahead();
             }
-            self.show();
         }
         if let Some(line) = &mut self.line {
             line.worker.dismiss();
         }
         self
+    }
+
+    fn is_idle_until(&self, next: Instant) {
+        self.shown.write(|shown| {
+            shown.doing = "idle".to_owned();
+            let wait = next.saturating_duration_since(Instant::now());
+            shown.next_poll = shown.source.is_some().then(|| Timestamp::now().plus(wait));
+        });
     }
 
     fn learn(&mut self) {

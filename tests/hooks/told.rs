@@ -130,6 +130,23 @@ fn a_hook_that_is_late_is_killed_and_the_next_one_runs() {
     assert_eq!(fetchd.stop().code(), Some(0));
 }
 
+/// Nobody is left who would look at its deadline.
+#[test]
+fn a_hook_dies_with_fetchd() {
+    let site = Site::new();
+    let pid = site.path().join("pid");
+    let hangs = Script::new(&site, "hangs", &format!("echo $$ > {}; exec sleep 3600", pid.display()));
+    let mut fetchd = site.run(&["--hooks-deadline", "1h", "--hooks-on-refused", hangs.path()]);
+    fetchd.address();
+    site.publish(&Trailer::version("1.1.0").with_fault(Fault::VersionWrong));
+    wait_until("it hangs", || number_in(&pid).is_some());
+    let hanging = number_in(&pid).unwrap();
+    assert!(is_alive(hanging));
+    fetchd.signal(Signal::KILL);
+    wait_until("it is gone", || !is_alive(hanging));
+    assert!(!fetchd.wait_for_end().success());
+}
+
 /// A supervisor that becomes another program could neither reap it nor end it any more.
 #[test]
 fn fetchd_replaces_itself_when_no_hook_runs() {

@@ -14,12 +14,14 @@ fn two_hundred_replacements_lose_no_request_and_leave_nothing_behind() {
     load.wait_for_version("1.0.0", PATIENCE).unwrap();
     let (number, service) = settled(&mut fetchd);
     let supervisor = fetchd.pid();
-    // At any one moment some may not be open yet: the most of ten looks counts.
     let mut at_first = 0;
     for count in 1..=200 {
         replace(&fetchd);
-        if count <= 10 {
-            at_first = at_first.max(descriptors(supervisor).len());
+        if count == 10 {
+            // Right after a replacement some are not open yet.
+            fetchd.wait("the agent is idle", |status| status.updates.doing == "idle");
+            settled(&mut fetchd);
+            at_first = descriptors(supervisor).len();
         }
     }
     assert_eq!(settled(&mut fetchd), (number, service), "the service has noticed nothing");
