@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -171,7 +172,15 @@ impl Hooks {
         }
         let of_thread = Arc::clone(shared);
         let thread = std::thread::Builder::new().name("hooks".to_owned()).stack_size(STACK);
-        match thread.spawn(move || of_thread.work()) {
+        let work = move || {
+            if catch_unwind(AssertUnwindSafe(|| of_thread.work())).is_err() {
+                // Else it would seem to run for ever.
+                tracing::error!(event = "internal.panic", "fetchd itself failed in a hook");
+                of_thread.queue().running = false;
+                of_thread.rests.notify_all();
+            }
+        };
+        match thread.spawn(work) {
             Ok(_) => queue.running = true,
             Err(error) => {
                 // The next event tries again.

@@ -31,6 +31,12 @@ impl Script {
         script
     }
 
+    /// One that never ends, and the file with its process id.
+    pub(crate) fn that_hangs(site: &Site) -> (Script, PathBuf) {
+        let pid = site.path().join("pid");
+        (Script::new(site, "hangs", &format!("echo $$ > {}; exec sleep 3600", pid.display())), pid)
+    }
+
     /// From now on it does this.
     pub(crate) fn now(&self, then: &str) {
         let told = self.told.display();

@@ -73,8 +73,7 @@ fn each_hook_is_told_what_its_name_says_once_and_as_the_history_says_it() {
 #[test]
 fn a_hook_that_hangs_or_fails_or_is_missing_is_in_nobodys_way() {
     let site = Site::new();
-    let pid = site.path().join("pid");
-    let hangs = Script::new(&site, "hangs", &format!("echo $$ > {}; exec sleep 3600", pid.display()));
+    let (hangs, pid) = Script::that_hangs(&site);
     let fails = Script::new(&site, "fails", "echo 'no chat today' >&2; exit 3");
     let missing = site.path().join("missing");
     let missing = missing.to_str().unwrap();
@@ -115,8 +114,7 @@ fn a_hook_that_hangs_or_fails_or_is_missing_is_in_nobodys_way() {
 #[test]
 fn a_hook_that_is_late_is_killed_and_the_next_one_runs() {
     let site = Site::new();
-    let pid = site.path().join("pid");
-    let hangs = Script::new(&site, "hangs", &format!("echo $$ > {}; exec sleep 3600", pid.display()));
+    let (hangs, pid) = Script::that_hangs(&site);
     let done = Script::new(&site, "done", "exit 0");
     let flags = ["--hooks-deadline", "2s", "--hooks-on-refused", hangs.path(), "--hooks-post-handoff", done.path()];
     let mut fetchd = site.run(&flags);
@@ -134,8 +132,7 @@ fn a_hook_that_is_late_is_killed_and_the_next_one_runs() {
 #[test]
 fn a_hook_dies_with_fetchd() {
     let site = Site::new();
-    let pid = site.path().join("pid");
-    let hangs = Script::new(&site, "hangs", &format!("echo $$ > {}; exec sleep 3600", pid.display()));
+    let (hangs, pid) = Script::that_hangs(&site);
     let mut fetchd = site.run(&["--hooks-deadline", "1h", "--hooks-on-refused", hangs.path()]);
     fetchd.address();
     site.publish(&Trailer::version("1.1.0").with_fault(Fault::VersionWrong));
@@ -203,12 +200,13 @@ fn the_next_bad_release_is_told_as_well_though_its_fault_is_the_same() {
 fn a_way_back_that_fails_is_told_and_so_is_what_led_to_it() {
     let site = Site::new();
     let back = Script::new(&site, "back", "exit 0");
-    let mut fetchd = site.run(&["--interval", "1h", "--watch", "2s", "--hooks-on-rollback", back.path()]);
+    let mut fetchd = site.run(&["--interval", "1h", "--ready-deadline", "5s", "--hooks-on-rollback", back.path()]);
     fetchd.address();
-    site.publish(&Trailer::version("1.1.0").with_fault(Fault::CrashAfterReady));
+    site.publish(&Trailer::version("1.1.0").with_fault(Fault::NeverReady));
     let kept = site.path().join("srv/.fetchd/app/previous");
     std::thread::scope(|scope| {
         let asked = scope.spawn(|| fetchd.fetchd("apply", &[]));
+        // Five seconds before it is missed.
         wait_until("the previous one is kept", || kept.exists() || asked.is_finished());
         fs::write(kept.with_extension("damaged"), "damaged").unwrap();
         fs::rename(kept.with_extension("damaged"), &kept).unwrap();

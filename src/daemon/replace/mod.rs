@@ -211,8 +211,12 @@ impl Daemon {
                     *hook_runs = !hooks.are_idle();
                     hooks.break_off(*hook_runs && now >= replacement.deadline);
                     if *hook_runs {
+                        let over = now >= replacement.deadline + HOOK_ENDS;
+                        if over {
+                            hooks.break_off(false);
+                        }
                         self.agent.keep(agent);
-                        return Ok(false);
+                        return if over { late("a hook cannot be ended") } else { Ok(false) };
                     }
                 }
                 let quiet_by = *quiet_by.get_or_insert(now + ANSWERED_WITHIN);
@@ -410,6 +414,9 @@ const WORD: &str = "fetchd supervisor-check: yes, schema 1";
 
 /// How long those who asked something may keep a replacement up once everything else is at rest.
 const ANSWERED_WITHIN: Duration = Duration::from_millis(500);
+
+/// How long hooks may take to end that are broken off.
+const HOOK_ENDS: Duration = Duration::from_secs(5);
 
 /// Between two looks whether they have their answers.
 const GLANCE: Duration = Duration::from_millis(2);
